@@ -1,0 +1,82 @@
+"""``anpr_share.Site``: a university's site for notebooks and scripts.
+
+    from anpr_share import Site
+
+    site = Site.open("university", passphrase_file="passphrase.txt")
+    reads = site.scan("reads", purpose="journey regularity")
+
+Guarantees: what :mod:`anpr_share.work.reading` guarantees; a frame left open in a notebook shows nothing stale, because
+the clock, the keys and the ledger entry are taken when it is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from anpr_share.errors import LockedError, UsageError
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import reading
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Site:
+    """An open site. Close it, or use it in a ``with`` statement."""
+
+    def __init__(self, site: OpenSite) -> None:
+        self._site = site
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        passphrase: str | bytes | None = None,
+        passphrase_file: str | Path | None = None,
+        actor: str | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> Self:
+        """Open the site in a directory with its passphrase, or with the file that holds it.
+
+        One final newline of the file is dropped. Raises :class:`LockedError` for a wrong or missing passphrase.
+        """
+        if (passphrase is None) == (passphrase_file is None):
+            raise UsageError("give either passphrase or passphrase_file")
+        if passphrase_file is not None:
+            try:
+                secret = Path(passphrase_file).read_bytes()
+            except OSError:
+                raise LockedError("the passphrase file cannot be read") from None
+            secret = secret.removesuffix(b"\n").removesuffix(b"\r") if secret.endswith(b"\n") else secret
+        else:
+            secret = passphrase.encode() if isinstance(passphrase, str) else passphrase or b""
+        return cls(OpenSite.open(Path(path), passphrase=secret, clock=clock or _system_clock, actor=actor))
+
+    def scan(self, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
+        """``reads``, ``targets`` or ``coverage``: the agreed columns, ``source`` (String) and ``day`` (Date)."""
+        return reading.scan(self._site, table, purpose=purpose, agreement=agreement)
+
+    def link(self, agreement: str | None = None, *, purpose: str) -> pl.LazyFrame:
+        """One row for each read of a target vehicle and target row, with ``during_offence`` (Boolean)."""
+        return reading.link(self._site, agreement, purpose=purpose)
+
+    def close(self) -> None:
+        """Close the site; frames made from it can no longer be collected."""
+        self._site.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _system_clock() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,270 @@
+"""What every command shares: the common options, the passphrase, and how a result is handed back.
+
+A command is a function whose first argument is the `Invocation`, registered with `command`::
+
+    @command(app, "status", panel="Site")
+    def status(invocation: Invocation) -> Outcome:
+        '''One screen: what is held, what is deleted next.'''
+        found = read_status(invocation.site, now=invocation.clock())
+        return Outcome(found, lines=status_lines(found), answer=not found.overdue)
+
+`command` adds ``--site --json --passphrase-file --actor --quiet`` to its signature, as `group` does to a group of
+commands and the main program to itself. So each option may stand anywhere, and the last one given wins.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import inspect
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from anpr_share.cli import failures
+from anpr_share.errors import LockedError, UsageError
+from anpr_share.reports import terminal
+
+PANELS = ("Start", "Extracts", "Site", "Exchange", "Research", "Retention", "Audit", "Training")
+"""The headings of ``--help``, in order."""
+
+PASSPHRASE_VARIABLE = "ANPR_SHARE_PASSPHRASE_FILE"  # noqa: S105 # the name of a variable that names a file
+PASSPHRASE_LIMIT = 4096
+"""Bytes of a passphrase file: more is some other file, given by mistake."""
+
+
+def system_clock() -> datetime:
+    """The time of the machine, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of the program: the common options, and the clock.
+
+    ``site`` is what ``--site`` said, or None: then it is looked for, as the documentation says.
+    """
+
+    command: str = ""
+    site: Path | None = None
+    json: bool = False
+    passphrase_file: Path | None = None
+    actor: str | None = None
+    quiet: bool = False
+    clock: Callable[[], datetime] = field(default=system_clock, repr=False)
+
+    def say(self, text: str) -> None:
+        """Tell something beside the result, unless ``--quiet``."""
+        if not self.quiet:
+            terminal.say(text)
+
+    def progress(self) -> AbstractContextManager[Callable[[str], None]]:
+        """What longer work reports to, as `anpr_share.reports.terminal.progress` says; nothing under ``--quiet``."""
+        return terminal.progress(quiet=self.quiet)
+
+    def passphrase(self) -> bytes:
+        """The passphrase: of ``--passphrase-file``, else of ``$ANPR_SHARE_PASSPHRASE_FILE``, else asked for.
+
+        Raises:
+            LockedError: there is no such file, it is empty, or there is nobody to ask.
+        """
+        if (path := self.passphrase_path()) is not None:
+            return read_passphrase(path)
+        return _prompt("passphrase: ")
+
+    def new_passphrase(self) -> bytes:
+        """The passphrase of a site that is being made: as `passphrase`, but one that is typed is typed twice.
+
+        Raises:
+            LockedError: as `passphrase`.
+            UsageError: the two differ.
+        """
+        if (path := self.passphrase_path()) is not None:
+            return read_passphrase(path)
+        first = _prompt("new passphrase: ")
+        if first != _prompt("the same again: "):
+            raise UsageError("the two passphrases differ", hint="run the command again")
+        return first
+
+    def passphrase_path(self) -> Path | None:
+        """The file that holds the passphrase, if one was named."""
+        if self.passphrase_file is not None:
+            return self.passphrase_file
+        named = os.environ.get(PASSPHRASE_VARIABLE)
+        return Path(named) if named else None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command hands back.
+
+    ``result`` is the frozen dataclass that ``--json`` prints; ``lines`` say the same to a person; ``answer`` False
+    means that the command did its work and the answer is no: exit code 1. A command that has written its data to
+    standard output itself hands back neither result nor lines.
+    """
+
+    result: object = None
+    lines: Sequence[str | terminal.Table] = ()
+    answer: bool = True
+
+
+Work = Callable[..., Outcome]
+"""A command: takes the `Invocation` first, then its own arguments by name."""
+
+
+class Commands(TyperGroup):
+    """A group whose help lists its commands under their headings, in the order of `PANELS`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 # typer's own signature
+        """Write one list of commands for each heading."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        width = max((len(name) for name in self.commands), default=0)
+        for name, found in self.commands.items():
+            panel = getattr(found, "rich_help_panel", None)
+            panel = panel if isinstance(panel, str) else "Commands"
+            text = found.get_short_help_str(formatter.width - width - 6)
+            panels.setdefault(panel, []).append((name.ljust(width), text))
+        for panel in sorted(panels, key=lambda name: PANELS.index(name) if name in PANELS else len(PANELS)):
+            with formatter.section(panel):
+                formatter.write_dl(panels[panel])
+
+
+def group(name: str, text: str) -> typer.Typer:
+    """A group of commands, such as ``profile``, that takes the common options itself."""
+    made = typer.Typer(name=name, help=text, cls=Commands, no_args_is_help=True, rich_markup_mode=None)
+    made.callback()(with_common_options(keep, ()))
+    return made
+
+
+def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callable[[Work], Work]:
+    """Register a function as a command, with the common options added to its own.
+
+    Args:
+        app: the program, or a `group` of it.
+        name: what the user types.
+        panel: the heading of `PANELS` that ``--help`` lists it under; none inside a group.
+    """
+
+    def register(work: Work) -> Work:
+        def call(ctx: typer.Context, **given: Any) -> int:
+            invocation = merge(ctx, given)
+            try:
+                return _finish(invocation, work(invocation, **given))
+            except BaseException as error:  # noqa: BLE001 # whatever it is, its text must not reach the terminal
+                return failures.report(error, command=invocation.command, json=invocation.json)
+
+        own = tuple(inspect.signature(work, eval_str=True).parameters.values())[1:]
+        app.command(name, help=inspect.getdoc(work), rich_help_panel=panel)(with_common_options(call, own))
+        return work
+
+    return register
+
+
+def with_common_options(call: Callable[..., Any], own: Sequence[inspect.Parameter]) -> Callable[..., Any]:
+    """Give a function that takes ``(ctx, **given)`` the signature from which typer reads its options."""
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *_COMMON)]
+
+    @functools.wraps(call)
+    def signed(ctx: typer.Context, **given: Any) -> Any:
+        return call(ctx, **given)
+
+    signed.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined] # set as PEP 362 says
+    return signed
+
+
+def keep(ctx: typer.Context, **given: Any) -> None:
+    """Remember the common options that stood before the command's name."""
+    ctx.obj = merge(ctx, given)
+
+
+def merge(ctx: typer.Context, given: dict[str, Any]) -> Invocation:
+    """Take the common options out of ``given`` and lay them over those that stood further left."""
+    said: Invocation = ctx.obj
+    found = {parameter.name: given.pop(parameter.name) for parameter in _COMMON}
+    return replace(
+        said,
+        command=ctx.command_path.partition(" ")[2],
+        **{name: value for name, value in found.items() if value is not None},
+    )
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The passphrase in a file: its bytes, one final line end dropped. Warns if others can read the file.
+
+    Raises:
+        LockedError: there is no such file, it is empty, or it is too long to be one.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(PASSPHRASE_LIMIT + 1)
+            mode = os.fstat(file.fileno()).st_mode
+    except FileNotFoundError:
+        raise LockedError("the passphrase file does not exist", hint="see --passphrase-file") from None
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        terminal.warn("other users of this machine can read the passphrase file: chmod 600 would stop that")
+    if len(text) > PASSPHRASE_LIMIT:
+        raise LockedError("the passphrase file is too long to be one", hint="see --passphrase-file")
+    text = text.removesuffix(b"\n").removesuffix(b"\r") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
+    if not text:
+        raise LockedError("the passphrase file is empty", hint="see --passphrase-file")
+    return text
+
+
+def _prompt(question: str) -> bytes:
+    if not sys.stdin.isatty():
+        raise LockedError(
+            "a passphrase is needed, and nobody can be asked here",
+            hint=f"name a file that holds it with --passphrase-file or ${PASSPHRASE_VARIABLE}",
+        )
+    typed = getpass.getpass(question, stream=sys.stderr)
+    if not typed:
+        raise LockedError("no passphrase was typed", hint="run the command again")
+    return typed.encode("utf-8")
+
+
+def _finish(invocation: Invocation, outcome: Outcome) -> int:
+    code = 0 if outcome.answer else 1
+    if not invocation.json:
+        terminal.show(outcome.lines)
+    elif outcome.result is not None:
+        terminal.show([terminal.result_json(invocation.command, code, outcome.result)])
+    return code
+
+
+def _option(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+# None means "not given here", so that an option to the left is not undone by one that was left out to the right.
+_COMMON = (
+    _option(
+        "site",
+        Annotated[
+            Path | None, typer.Option("--site", metavar="DIR", help="The site; else $ANPR_SHARE_SITE, else here.")
+        ],
+    ),
+    _option("json", Annotated[bool | None, typer.Option("--json", help="One JSON object on standard output.")]),
+    _option(
+        "passphrase_file",
+        Annotated[
+            Path | None,
+            typer.Option("--passphrase-file", metavar="FILE", help=f"Else ${PASSPHRASE_VARIABLE}, else you are asked."),
+        ],
+    ),
+    _option(
+        "actor",
+        Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who is logged; else the system's user.")],
+    ),
+    _option("quiet", Annotated[bool | None, typer.Option("--quiet", help="Only results and errors, no progress.")]),
+)

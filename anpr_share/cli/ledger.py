@@ -1,0 +1,43 @@
+"""Commands about the ledger: ``ledger show``, ``ledger verify``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anpr_share.cli.common import Invocation, Outcome, command, group
+from anpr_share.cli.opening import opened
+
+
+def register(program: typer.Typer) -> None:
+    """Add the commands to the program."""
+    ledger = group("ledger", "The log: who did what, when and why, chained and signed.")
+    command(ledger, "show")(ledger_show)
+    command(ledger, "verify")(ledger_verify)
+    program.add_typer(ledger, rich_help_panel="Audit")
+
+
+def ledger_show(
+    invocation: Invocation,
+    *,
+    last: Annotated[int, typer.Option(min=1, help="How many of the latest lines to show.")] = 50,
+) -> Outcome:
+    """Show the latest lines of the ledger."""
+    from anpr_share.reports.site import ledger_lines
+
+    with opened(invocation, unlock=False) as site:
+        head = site.ledger.head().seq
+        entries = list(site.ledger.lines(max(1, head - last + 1)))
+    return Outcome(entries, lines=ledger_lines(entries, head))
+
+
+def ledger_verify(invocation: Invocation) -> Outcome:
+    """Check every line of the ledger and every signature. Exit code 3 if it was tampered with."""
+    with opened(invocation, unlock=False) as site:
+        check = site.ledger.verify(site.identity.signing, site.identity.site)
+    lines = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
+    if check.unsigned_tail:
+        lines.append(f"{check.unsigned_tail} lines after that are not signed yet")
+    lines.append("what this cannot see: an end that was cut off. Partners' records of this site's documents show that")
+    return Outcome(check, lines=lines)

@@ -1,0 +1,113 @@
+"""The program: its groups of commands, and the way in.
+
+`run` takes the arguments and returns the exit code, for tests and the demonstration; `entry` is what the installed
+``anpr-share`` calls. Importing this module loads no heavy library: ``--help`` takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Protocol
+
+import typer
+
+from anpr_share import __version__
+from anpr_share.cli import agreements, exchange, extracts, failures, ledger, research, sites
+from anpr_share.cli.common import Commands, Invocation, keep, system_clock, with_common_options
+from anpr_share.errors import StorageError
+
+
+class Group(Protocol):
+    """A module of commands."""
+
+    def register(self, program: typer.Typer) -> None:
+        """Add its commands to the program."""
+
+
+NAME = "anpr-share"
+
+MODULES: tuple[Group, ...] = (sites, extracts, agreements, exchange, research, ledger)
+"""The groups of commands, in the order in which ``--help`` lists them under their headings."""
+
+ABOUT = """Linkable number-plate data from a police force to a university.
+
+Without a plate, a camera identity or an over-age read crossing over. The options may stand before or after the command.
+"""
+
+
+def _version(asked: bool | None) -> None:  # noqa: FBT001 # typer calls it so
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _program() -> typer.Typer:
+    program = typer.Typer(
+        name=NAME,
+        help=ABOUT,
+        cls=Commands,
+        add_completion=False,
+        rich_markup_mode=None,
+        # Its tracebacks can show values; ours show lines only.
+        pretty_exceptions_enable=False,
+    )
+    version = inspect.Parameter(
+        "version",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        ],
+    )
+    program.callback()(with_common_options(_begin, (version,)))
+    for module in MODULES:
+        module.register(program)
+    return program
+
+
+def _begin(ctx: typer.Context, *, version: bool | None, **given: object) -> None:  # noqa: ARG001 # eager: told already
+    keep(ctx, **given)
+
+
+def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) -> int:
+    """Run one command and return its exit code; whatever happens is told on the terminal.
+
+    Args:
+        argv: the arguments after the program's name; none at all is ``--help``.
+        clock: where commands take the time from.
+    """
+    arguments = list(argv) or ["--help"]
+    program = typer.main.get_command(_program())
+    try:
+        with program.make_context(NAME, [*arguments], obj=Invocation(clock=clock)) as ctx:
+            code: int = program.invoke(ctx)  # parsing empties the list it is given, hence the copy
+            return code
+    except typer.Exit as done:
+        return done.exit_code
+    except BaseException as error:  # noqa: BLE001 # as in `common.command`
+        options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        context = getattr(error, "ctx", None)
+        command = "" if context is None else context.command_path.partition(" ")[2]
+        return failures.report(error, command=command, json="--json" in options)
+
+
+def entry() -> None:
+    """The installed program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name in another script must not end a command on a terminal that cannot show it.
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions:
+        # A library's warning may quote data, and means nothing to who sees it here.
+        warnings.simplefilter("ignore")
+    try:
+        code = run(sys.argv[1:])
+    except OSError:
+        # The terminal itself is gone, and nobody is left to tell.
+        code = StorageError.exit_code
+    sys.exit(code)

@@ -1,0 +1,67 @@
+"""Opening the site that a command works on, and reading the small files that it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anpr_share.errors import FormatError, StorageError
+from anpr_share.reports import terminal
+
+if TYPE_CHECKING:
+    from anpr_share.cli.common import Invocation
+    from anpr_share.site.opened import OpenSite
+
+SITE_VARIABLE = "ANPR_SHARE_SITE"
+_MAX_DOCUMENT = 16 * 1024 * 1024
+
+
+@contextmanager
+def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]:
+    """The site of this call; with ``unlock`` its passphrase is asked for. What recovery found is told."""
+    from anpr_share.site.layout import find_site
+    from anpr_share.site.opened import OpenSite
+
+    root = find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
+    passphrase = invocation.passphrase() if unlock else None
+    with OpenSite.open(root, passphrase=passphrase, clock=invocation.clock, actor=invocation.actor) as site:
+        if site.restored:
+            terminal.warn("this site was restored from a backup: its data and one-time keys are gone")
+        yield site
+
+
+def document(path: Path) -> bytes:
+    """The bytes of a document that somebody handed over. Raises :class:`StorageError`, :class:`FormatError`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_DOCUMENT + 1)
+    except OSError:
+        raise StorageError(f"{path.name} cannot be read", hint="check its name and that you may read it") from None
+    if len(data) > _MAX_DOCUMENT:
+        raise FormatError(f"{path.name} is larger than any document of anpr-share")
+    return data
+
+
+def asking(invocation: Invocation, *, yes: bool = False) -> Callable[[str], bool]:
+    """Asks a person, or with ``yes`` shows the text and takes it as agreed."""
+
+    def confirm(text: str) -> bool:
+        if yes:
+            invocation.say(text)
+            return True
+        return terminal.ask(text.rstrip("?"), instead="give --yes, after reading the terms")
+
+    return confirm
+
+
+def has_site(invocation: Invocation) -> bool:
+    """Whether this call is about a site: one was named, or it stands in one."""
+    from anpr_share.site.layout import CONFIG_NAME
+
+    if invocation.site is not None or os.environ.get(SITE_VARIABLE):
+        return True
+    here = Path.cwd()
+    return any((directory / CONFIG_NAME).is_file() for directory in (here, *here.parents))

@@ -1,0 +1,87 @@
+"""A university's signed answer to a force: what it loaded, refused and deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents.manifest import DayName, TableName
+from anpr_share.documents.model import (
+    BundleId,
+    Count,
+    Document,
+    FormatVersion,
+    Hex256,
+    Identifier,
+    LedgerHead,
+    UtcTime,
+    read,
+)
+
+KIND = "receipt"
+
+
+class LoadedDay(Document):
+    """Rows of one table and day that went into the store, and those not taken because they had expired on arrival."""
+
+    table: TableName
+    day: DayName
+    rows: Count
+    expired: Count
+
+
+class Loaded(Document):
+    """One bundle that was loaded. ``manifest`` is the digest of its manifest's payload."""
+
+    bundle: BundleId
+    manifest: Hex256
+    at: UtcTime
+    days: tuple[LoadedDay, ...]
+
+
+class Refused(Document):
+    """One bundle that was refused. ``step`` is the verification step, and ``reason`` the class of the error.
+
+    ``manifest`` is known only where the signature held.
+    """
+
+    file: Hex256
+    bundle: BundleId | None
+    manifest: Hex256 | None
+    at: UtcTime
+    step: Annotated[int, Field(ge=1, le=8)] | None
+    reason: Literal["format", "verification", "policy", "locked", "storage", "input", "usage"]
+
+
+class Deleted(Document):
+    """One table and day of one bundle that was destroyed, and when it was due."""
+
+    bundle: BundleId
+    table: TableName
+    day: DayName
+    rows: Count
+    due: UtcTime
+    at: UtcTime
+
+
+class Receipt(Document):
+    """The payload of a receipt."""
+
+    format: FormatVersion
+    agreement: Hex256
+    agreement_id: Identifier
+    sender: Hex256
+    recipient: Hex256
+    created: UtcTime
+    loaded: tuple[Loaded, ...]
+    refused: tuple[Refused, ...]
+    deleted: tuple[Deleted, ...]
+    head: LedgerHead
+
+
+def parse(data: bytes) -> tuple[Receipt, dsse.Envelope]:
+    """Parse a receipt; its signature is still to be checked against the pinned sender."""
+    envelope = dsse.parse(data, KIND)
+    return read(Receipt, envelope), envelope

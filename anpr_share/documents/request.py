@@ -1,0 +1,68 @@
+"""A university's signed ask to one force: windows of capture days, each with a one-time key of its own.
+
+Guarantees: windows of a parsed request are in order, do not overlap, and their keys are pairwise distinct.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents.model import (
+    Document,
+    EncryptionPublic,
+    FormatVersion,
+    Hex256,
+    Identifier,
+    LedgerHead,
+    UtcTime,
+    WindowTerms,
+    read,
+)
+from anpr_share.periods import MAX_WINDOWS, window_key_dies
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from zoneinfo import ZoneInfo
+
+KIND = "request"
+_MAX_BYTES = 1024 * 1024
+
+
+class RequestedWindow(WindowTerms):
+    """A window and the public half of its one-time key."""
+
+    key: EncryptionPublic
+
+
+class Request(Document):
+    """The payload of a request."""
+
+    format: FormatVersion
+    agreement: Hex256
+    agreement_id: Identifier
+    sender: Hex256
+    recipient: Hex256
+    created: UtcTime
+    windows: Annotated[tuple[RequestedWindow, ...], Field(min_length=1, max_length=MAX_WINDOWS)]
+    head: LedgerHead
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if any(later.first <= earlier.last for earlier, later in zip(self.windows, self.windows[1:], strict=False)):
+            raise ValueError("the windows overlap or are out of order")
+        if len({window.key for window in self.windows}) != len(self.windows):
+            raise ValueError("two windows share a one-time key")
+        return self
+
+    def dies(self, window: RequestedWindow, zone: ZoneInfo) -> datetime:
+        """When the one-time key of a window is dead: 30 days after the later of its end and the request's creation."""
+        return window_key_dies(window.last, self.created, zone)
+
+
+def parse(data: bytes) -> tuple[Request, dsse.Envelope]:
+    """Parse a request; its signature is still to be checked against the pinned sender."""
+    envelope = dsse.parse(data, KIND, limit=_MAX_BYTES)
+    return read(Request, envelope), envelope

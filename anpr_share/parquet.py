@@ -1,0 +1,170 @@
+"""One encrypted part in, one out: the only place that touches polars' encryption.
+
+A part is a Parquet file under Parquet modular encryption, uniform: one 32-byte key, AES-GCM over the footer and every
+column, no AAD prefix. Any reader of that standard opens it with the key. What polars would also read, a plaintext
+file, is refused here, and no error repeats polars' text, which may hold cells.
+
+Files are created with mode 0600 and never replace one that exists. A file is durable once a function here returns;
+its name in the directory, and the rename to a final name, are the caller's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from anpr_share.errors import FormatError, StorageError, UsageError
+from anpr_share.parquet_layout import MAGIC
+from anpr_share.pseudonyms import netstring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "MAGIC",
+    "PartFile",
+    "opening",
+    "part_key",
+    "read_part",
+    "scan_bytes",
+    "scan_part",
+    "sink_part",
+    "write_part",
+]
+
+KEY_BYTES: Final = 32
+GROUP_ROWS: Final = 262_144
+"""Rows of a row group, the unit that a reader skips: parts are sorted by vehicle, so most look-ups read one."""
+
+_DISK: Final = "underlying IO error"
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """A part that was written: its rows, its bytes, and the SHA-256 of those in lower-case hex."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def part_key(day_key: bytes, bundle: str, table: str, day: str, n: int) -> bytes:
+    """The key of part ``n`` of a table and day (``YYYY-MM-DD`` or ``undated``): rules, "Requests and bundles".
+
+    HKDF-SHA-256 over the day key without salt; info is the netstrings of bundle id, table, day and decimal number.
+
+    Raises UsageError if the day key is not 32 bytes.
+    """
+    info = netstring(bundle.encode(), table.encode(), day.encode(), b"%d" % n)
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(_require_key(day_key))
+
+
+def write_part(frame: pl.DataFrame, target: Path, key: bytes) -> PartFile:
+    """Write the rows of ``frame``, in their order, to the new file ``target`` under ``key``.
+
+    Raises StorageError if the file exists or cannot be written, and UsageError if the key is not 32 bytes.
+    """
+    size, sha256 = sink_part(frame.lazy(), target, key)
+    return PartFile(frame.height, size, sha256)
+
+
+def sink_part(frame: pl.LazyFrame, target: Path, key: bytes) -> tuple[int, str]:
+    """Collect ``frame`` in batches into the new file ``target`` under ``key``: its size and SHA-256.
+
+    Nothing is left at ``target`` if this raises. Raises StorageError if the file exists or cannot be written,
+    FormatError if the frame cannot be collected, and UsageError if the key is not 32 bytes.
+    """
+    encryption = pl.ParquetEncryptionProperties(footer_key=_require_key(key))
+    try:
+        file = open(target, "x+b", opener=_private)  # noqa: SIM115 - closed below, removed if unfinished
+    except OSError:
+        raise StorageError("a part cannot be created", hint="is the disk full, or does the part exist?") from None
+    done = False
+    try:
+        with file, opening():
+            frame.sink_parquet(
+                file, compression="zstd", row_group_size=GROUP_ROWS, encryption=encryption, engine="streaming"
+            )
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            done = True
+    finally:
+        if not done:
+            target.unlink()
+    return size, sha256
+
+
+def scan_part(path: Path, key: bytes) -> pl.LazyFrame:
+    """The rows of the part at ``path``, decrypted as they are read. Errors of the later collect are polars' own.
+
+    Raises StorageError if the file cannot be read, FormatError if it is not an encrypted part, and UsageError if the
+    key is not 32 bytes.
+    """
+    decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+            file.seek(-min(len(MAGIC), file.seek(0, os.SEEK_END)), os.SEEK_END)
+            _require_magic(head, file.read())
+    except OSError:
+        raise StorageError("a part cannot be read") from None
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False, decryption=decryption)
+
+
+def scan_bytes(part: bytes, key: bytes) -> pl.LazyFrame:
+    """The rows of a part that is in memory. Raises as `scan_part`; so does its later collect."""
+    decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
+    _require_magic(part[: len(MAGIC)], part[-len(MAGIC) :])
+    return pl.scan_parquet(part, decryption=decryption)
+
+
+def read_part(path: Path, key: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of the part at ``path``: all columns, or those named, in that order.
+
+    Raises StorageError if the file cannot be read, FormatError if it does not open with this key, is damaged or lacks
+    a column, and UsageError if the key is not 32 bytes.
+    """
+    frame = scan_part(path, key)
+    with opening():
+        return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Turn what polars raises over a part into FormatError, or StorageError for the disk's faults, without its text."""
+    try:
+        yield
+    except OSError:
+        raise StorageError("a part cannot be read or written", hint="is the disk full?") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # polars gives a full disk no class of its own. Its text is looked at, and never shown.
+        if _DISK in str(error):
+            raise StorageError("a part cannot be read or written", hint="is the disk full?") from None
+        raise FormatError("a part cannot be opened", hint="its key is another's, or it is damaged") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _require_key(key: bytes) -> bytes:
+    if len(key) != KEY_BYTES:
+        raise UsageError("a part key is 32 bytes")
+    return key
+
+
+def _require_magic(head: bytes, tail: bytes) -> None:
+    # polars reads a plaintext file whatever key it is given; whoever can write to a store must not feed it one.
+    if head != MAGIC or tail != MAGIC:
+        raise FormatError("a part is not an encrypted parquet file")

@@ -1,0 +1,368 @@
+"""Step 8 of verification: the parts of a bundle, decoded in a child process.
+
+A sender holds the keys of its parts, so a part may be anything. It is decoded only here:
+
+- in one child process for all parts of a bundle, which a part may crash or exhaust without harm to the caller. The
+  caller kills it when a part takes too long; where the system is Linux its memory is limited, and where there are
+  limits at all (not on Windows), the size of the files that it writes;
+- after `parquet_layout.examine` has accepted the part: the decoded size is bounded on every system;
+- batch by batch and once: the checks and, when a part is loaded, its encryption under a local key share one pass.
+
+What holds of a part that passes: uniformly encrypted, the agreed columns with their exact types and no others, rows
+as stated, every cell by the table's schema, every ``captured_at`` inside the part's day, that day inside the window.
+
+The child is a process of the same user, not a sandbox. Keys reach it over its standard input only. What it answers is
+read as something that a hostile part may have written; what it says on standard error is thrown away.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+import polars as pl
+
+from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError, VerificationError
+from anpr_share.parquet import PartFile, opening, scan_bytes, sink_part
+from anpr_share.parquet_layout import Limits, examine
+from anpr_share.periods import Window, day_start
+from anpr_share.tables.schema import check_release, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+    from zoneinfo import ZoneInfo
+
+_TIME: Final = "captured_at"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PAGE_ROOM: Final = 64 * 1024 * 1024
+_ANSWER_BYTES: Final = 4096
+_REASON: Final = re.compile(r"[a-z][a-z ,-]{0,79}")
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_MAX_THREADS: Final = 4
+"""Threads of polars in the child: each decodes a column of its own, so more would only cost memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """What one part may cost: rows, bytes as it lies in the bundle, bytes decoded, bytes of memory, seconds.
+
+    ``memory`` is what the child may map beyond what it maps when idle; what it maps is up to twice what it uses. A
+    part of ten million rows, no two vehicles alike, uses about 1 GiB, and 10 seconds on two cores.
+    """
+
+    rows: int = 10_000_000
+    size: int = 2 * 1024**3
+    decoded: int = 2 * 1024**3
+    memory: int = 4 * 1024**3
+    seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Write the part's rows anew, to the new file ``target`` under ``key``."""
+
+    target: Path
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PartJob:
+    """One part to check: ``size`` bytes at ``offset`` of the file ``path``, or the whole of it if ``size`` is None.
+
+    ``day`` is None for a table without days; ``rows`` is None if the number of rows is not known beforehand.
+    ``columns`` are those agreed, in their order; ``zone`` is the agreement's and ``window`` the request's.
+    """
+
+    path: Path
+    key: bytes = field(repr=False)
+    table: str
+    day: date | None
+    rows: int | None
+    columns: tuple[str, ...]
+    zone: ZoneInfo
+    window: Window
+    offset: int = 0
+    size: int | None = None
+    rewrite: Rewrite | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """A part that passed: the rows that it has, and the file that was written if the job asked for one."""
+
+    table: str
+    day: date | None
+    rows: int
+    written: PartFile | None
+
+
+def check_parts(jobs: Iterable[PartJob], *, limits: PartLimits | None = None) -> Iterator[PartResult]:
+    """Check parts, and rewrite those whose job says so, one result for each job in order.
+
+    Stops at the first fault; of the part at fault no file is left, files of earlier results are the caller's to
+    remove. The child ends with the iterator: exhaust or close it.
+
+    Raises:
+        VerificationError: with step 8, naming table and day, if a part is not what it must be, or its check crashed,
+            ran out of memory or took too long.
+        StorageError: a file cannot be read or written, or a target exists.
+        UsageError: a job contradicts itself: a key that is not 32 bytes, a table or column that is not in the schemas.
+    """
+    with _Worker(limits or PartLimits()) as worker:
+        for job in jobs:
+            yield worker.check(job)
+
+
+class _Worker(AbstractContextManager["_Worker"]):
+    """The child process, as its parent sees it."""
+
+    def __init__(self, limits: PartLimits) -> None:
+        self._limits = limits
+
+    def __enter__(self) -> Self:
+        environment = os.environ | {
+            "POLARS_MAX_THREADS": str(min(_MAX_THREADS, os.cpu_count() or 1)),
+            # Row groups decoded ahead of the checks; the default of polars doubles the memory and saves no time.
+            "POLARS_ROW_GROUP_PREFETCH_SIZE": "2",
+            "RUST_BACKTRACE": "0",
+        }
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "anpr_share.part_check"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # `-m` looks for modules in the current directory first, which may be where a stranger's bundle was put.
+            cwd=Path(__file__).resolve().parents[1],
+            env=environment,
+        )
+        self._say(asdict(self._limits))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._child.kill()
+        for pipe in (self._child.stdin, self._child.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # a job that the child did not live to read
+        self._child.wait()
+
+    def check(self, job: PartJob) -> PartResult:
+        """Let the child check one part."""
+        message = _message(job)
+        if job.rewrite is None:
+            return self._check(job, message)
+        if os.path.lexists(job.rewrite.target):
+            raise StorageError("a part cannot be created: it exists")
+        try:
+            return self._check(job, message)
+        except BaseException:
+            self._child.kill()
+            self._child.wait()
+            job.rewrite.target.unlink(missing_ok=True)
+            raise
+
+    def _check(self, job: PartJob, message: dict[str, Any]) -> PartResult:
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._child.kill()
+
+        timer = threading.Timer(self._limits.seconds, give_up)
+        timer.start()
+        try:
+            self._say(message)
+            assert self._child.stdout is not None
+            line = self._child.stdout.readline(_ANSWER_BYTES)
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise _fault(job, "its check took too long")
+        if not line.endswith(b"\n"):
+            raise _fault(job, "its check crashed or needed more memory than allowed")
+        return _result(job, line)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(message).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            return  # the child is dead, and reading its answer says so
+
+
+def _message(job: PartJob) -> dict[str, Any]:
+    """What the child is told; everything that it needs, checked for sense."""
+    load("release", job.table).polars(job.columns)
+    for key in (job.key, *([job.rewrite.key] if job.rewrite else [])):
+        if len(key) != 32:
+            raise UsageError("a part key is 32 bytes")
+    if (_TIME in job.columns) != (job.day is not None):
+        raise _fault(job, "a table with times has no day, or one without times has one")
+    times = None
+    if job.day is not None:
+        if not job.window.contains(job.day) or job.day == date.max:
+            raise _fault(job, "its day is outside the window")
+        bounds = day_start(job.day, job.zone), day_start(job.day + timedelta(days=1), job.zone)
+        times = [(bound - _EPOCH) // timedelta(microseconds=1) for bound in bounds]
+    return {
+        "path": str(job.path.absolute()),
+        "offset": job.offset,
+        "size": job.size,
+        "key": _armour(job.key),
+        "table": job.table,
+        "columns": job.columns,
+        "rows": job.rows,
+        "times": times,
+        "target": str(job.rewrite.target.absolute()) if job.rewrite else None,
+        "target_key": _armour(job.rewrite.key) if job.rewrite else None,
+    }
+
+
+def _result(job: PartJob, line: bytes) -> PartResult:
+    """Read the child's answer, which a part that took the child over may have chosen."""
+    try:
+        answer = json.loads(line)
+        reason, storage = answer["reason"], answer["storage"]
+        rows, size, sha256 = answer["rows"], answer["size"], answer["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _fault(job, "its check gave no answer") from None
+    if isinstance(reason, str) and _REASON.fullmatch(reason):
+        raise StorageError(f"a part of {job.table}: {reason}") if storage is True else _fault(job, reason)
+    written = None
+    if job.rewrite is not None and type(size) is int and isinstance(sha256, str) and _HEX.fullmatch(sha256):
+        written = PartFile(rows, size, sha256)
+    stated = type(rows) is int and rows >= 0 and job.rows in {None, rows}
+    if reason is not None or not stated or (written is None) != (job.rewrite is None):
+        raise _fault(job, "its check gave no answer")
+    return PartResult(job.table, job.day, rows, written)
+
+
+def _fault(job: PartJob, reason: str) -> VerificationError:
+    when = "" if job.day is None else f" of {job.day}"
+    return VerificationError(
+        f"a part of {job.table}{when} is not acceptable: {reason}", hint="ask the sender for the bundle anew", step=8
+    )
+
+
+def _armour(key: bytes) -> str:
+    return base64.b64encode(key).decode("ascii")
+
+
+def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
+    """The child: limits on the first line, then a job a line; an answer a line."""
+    limits = PartLimits(**json.loads(jobs.readline()))
+    _limit_process(limits)
+    for line in jobs:
+        answers.write(_answer(line, limits))
+        answers.flush()
+
+
+def _answer(line: bytes, limits: PartLimits) -> bytes:
+    answer: dict[str, Any] = {"reason": None, "storage": False, "rows": None, "size": None, "sha256": None}
+    try:
+        answer |= _check_one(json.loads(line), limits)
+    except AnprShareError as error:
+        answer |= {"reason": error.message, "storage": isinstance(error, StorageError)}
+    return json.dumps(answer).encode() + b"\n"
+
+
+def _limit_process(limits: PartLimits) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lower(resource.RLIMIT_FSIZE, limits.decoded + _PAGE_ROOM)
+    if sys.platform == "linux":
+        # polars reserves address space for its threads and its allocator when it first runs: that is not the part's.
+        pl.LazyFrame({"x": [0]}).select(pl.col("x").sum()).collect(engine="streaming")
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
+
+
+def _lower(kind: int, value: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
+    part = _content(Path(job["path"]), job["offset"], job["size"], limits.size)
+    key = base64.b64decode(job["key"])
+    columns: list[str] = job["columns"]
+    layout = examine(part, key, Limits(rows=limits.rows, decoded=limits.decoded))
+    if sorted(layout.columns) != sorted(columns):
+        raise FormatError("its columns are not those agreed")
+    if job["rows"] not in {None, layout.rows}:
+        raise FormatError("it has another number of rows than stated")
+    schema = load("release", job["table"])
+    with opening():
+        frame = scan_bytes(part, key)
+        found = frame.collect_schema()
+    if list(found.items()) != list(schema.polars(columns).items()):
+        raise FormatError("its columns are not those agreed, or not of their types")
+    seen: list[int] = []
+    bad_cells: list[int] = []
+    bad_times: list[int] = []
+
+    # Called from several threads of polars; appending to a list is atomic.
+    def check(batch: pl.DataFrame) -> pl.DataFrame:
+        seen.append(batch.height)
+        bad_cells.append(sum(check_release(batch, schema, columns).values()))
+        if job["times"] is not None:
+            start, end = job["times"]
+            instant = batch.get_column(_TIME).to_physical()
+            bad_times.append(((instant < start) | (instant >= end)).sum())
+        return batch
+
+    checked = frame.map_batches(check, schema=found, streamable=True)
+    answer: dict[str, Any] = {}
+    if job["target"] is None:
+        with opening():
+            checked.select(pl.len()).collect(engine="streaming")
+    else:
+        size, sha256 = sink_part(checked, Path(job["target"]), base64.b64decode(job["target_key"]))
+        answer = {"size": size, "sha256": sha256}
+    if sum(seen) != layout.rows:
+        raise FormatError("it has another number of rows than stated")
+    if any(bad_cells):
+        raise FormatError("it has cells that its table does not allow")
+    if any(bad_times):
+        raise FormatError("it has times outside its day")
+    return answer | {"rows": layout.rows}
+
+
+def _content(path: Path, offset: int, size: int | None, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read(limit + 1 if size is None else min(size, limit + 1))
+    except OSError:
+        raise StorageError("it cannot be read") from None
+    if len(content) > limit:
+        raise FormatError("it is larger than allowed")
+    if size is not None and len(content) != size:
+        raise FormatError("it is cut short")
+    return content
+
+
+if __name__ == "__main__":
+    main(sys.stdin.buffer, sys.stdout.buffer)

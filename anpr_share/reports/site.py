@@ -1,0 +1,68 @@
+"""What the commands about a site say to a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anpr_share.reports.terminal import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anpr_share.site.ledger import Entry
+    from anpr_share.work.status import AgreementStatus, StatusResult
+
+
+def status_lines(result: StatusResult) -> list[str | Table]:
+    """One screen about a site."""
+    lines: list[str | Table] = [
+        f"{result.name} ({result.site}, {result.role}) at {result.now:%Y-%m-%d %H:%M} UTC",
+        f"{count(result.partners, 'partner')}, {count(result.ledger_lines, 'ledger line')}",
+    ]
+    if not result.agreements:
+        lines.append("no agreement is in force here yet: anpr-share agreement accept FILE")
+    for agreement in result.agreements:
+        lines += ["", *_agreement_lines(agreement)]
+    if result.requests:
+        lines += [
+            "",
+            Table(
+                ("request", "agreement", "partner", "answered", "open", "expired"),
+                [(item.request[:12], item.agreement, item.partner, item.used, item.open, item.expired) for item in result.requests],
+            ),
+        ]
+    lines += ["", *(f"overdue: {text}" for text in result.overdue)] if result.overdue else []
+    lines += [f"warning: {text}" for text in result.warnings]
+    return lines
+
+
+def _agreement_lines(item: AgreementStatus) -> list[str]:
+    state = "in force" if item.in_force else "NOT in force"
+    lines = [f"{item.agreement} version {item.version}: {item.title}", f"  {state}, {item.starts} to {item.ends}"]
+    if item.days:
+        lines.append(
+            f"  {count(item.bundles, 'bundle')}; holds {item.rows:,} rows of {count(item.days, 'day')}, "
+            f"{item.first_day} to {item.last_day}"
+        )
+    else:
+        lines.append(f"  {count(item.bundles, 'bundle')}; holds no days")
+    if item.next_deletion is not None:
+        lines.append(f"  next deletion: {count(item.next_deletion_days, 'day')} by {item.next_deletion:%Y-%m-%d %H:%M} UTC")
+    return lines
+
+
+def count(number: int, noun: str) -> str:
+    """``1 day``, ``2 days``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def ledger_lines(entries: Sequence[Entry], head: int) -> list[str | Table]:
+    """Lines of a ledger as a table."""
+    shown = Table(
+        ("line", "time (UTC)", "who", "event", "subject"),
+        [
+            (entry.seq, f"{entry.time:%Y-%m-%d %H:%M:%S}", entry.actor or entry.account, entry.event, entry.subject)
+            for entry in entries
+        ],
+    )
+    return [shown, f"{len(entries)} of {head} lines; --json shows their details"]

@@ -1,0 +1,6 @@
+"""One organisation's installation on disk: who it is, what it keeps secret, what it has agreed, holds and has done.
+
+``layout`` knows the files, ``database`` the three SQLite files behind one connection, ``vault`` the passphrase and the
+secrets, ``records`` how a row becomes an object and how it is authenticated, ``catalogue`` and ``holdings`` the rows,
+``publication`` how files appear all at once, ``ledger`` the log, and ``opened`` all of them together.
+"""

@@ -1,0 +1,389 @@
+"""What a site holds and has handed on: bundles, parts, days, their keys, and what was registered, refused and deleted.
+
+Guarantees: bundle, part and registration records are authenticated (see :mod:`anpr_share.site.records`); a day key and
+a one-time key open only in the place they were made for; taking a key out of ``keys.db`` is how data are deleted, needs
+no passphrase, and is one transaction with whatever else the caller records. A day is a date or ``undated``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from anpr_share.documents.keys import OpeningKey
+from anpr_share.errors import PolicyError, StorageError
+from anpr_share.site.records import add, find, one, put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date, datetime
+
+    from anpr_share.site.database import Connection
+    from anpr_share.site.vault import Vault
+
+UNDATED = "undated"
+
+
+class KeyPlace(NamedTuple):
+    """The one day of one table and bundle that a day key is for."""
+
+    agreement: str
+    tbl: str
+    day: str
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that was exported or loaded. ``quality`` is its quality record, ``receipt`` the one that was written
+    when it was loaded.
+    """
+
+    TABLE: ClassVar[str] = "bundle"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+    AUTHENTICATED: ClassVar[bool] = True
+
+    id: str
+    direction: Literal["exported", "loaded"]
+    agreement: str
+    partner: str
+    request: str
+    first: date
+    last: date
+    manifest: str
+    key_check: str
+    created: datetime
+    at: datetime
+    quality: bytes | None = None
+    receipt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One encrypted file of the store. ``path`` is relative to the site; ``sha256`` and ``bytes`` are of the file."""
+
+    TABLE: ClassVar[str] = "part"
+    KEY: ClassVar[tuple[str, ...]] = ("bundle", "tbl", "day", "n")
+    AUTHENTICATED: ClassVar[bool] = True
+
+    bundle: str
+    tbl: str
+    day: str
+    n: int
+    agreement: str
+    source: str
+    rows: int
+    bytes: int
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDay:
+    """A day of a table that is held, or was, from one force: it is not loaded twice."""
+
+    TABLE: ClassVar[str] = "held_day"
+    KEY: ClassVar[tuple[str, ...]] = ("agreement", "source", "tbl", "day")
+    AUTHENTICATED: ClassVar[bool] = False
+
+    agreement: str
+    source: str
+    tbl: str
+    day: str
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many reads of a day came from a force, and how many it rejected."""
+
+    TABLE: ClassVar[str] = "coverage"
+    KEY: ClassVar[tuple[str, ...]] = ("agreement", "source", "day")
+    AUTHENTICATED: ClassVar[bool] = False
+
+    agreement: str
+    source: str
+    day: date
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A file of a force that lies under retention: an extract, or an output for use inside the force."""
+
+    TABLE: ClassVar[str] = "registered"
+    KEY: ClassVar[tuple[str, ...]] = ("path",)
+    AUTHENTICATED: ClassVar[bool] = True
+
+    path: str
+    kind: Literal["extract", "output"]
+    agreement: str
+    delete_by: datetime
+    sha256: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownReceipt:
+    """A receipt that was made or received. ``digest`` is that of its payload."""
+
+    TABLE: ClassVar[str] = "receipt"
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    AUTHENTICATED: ClassVar[bool] = False
+
+    digest: str
+    direction: Literal["made", "received"]
+    partner: str
+    agreement: str
+    envelope: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A bundle file that was refused. ``id`` is any unique text, ``receipt`` the digest of the one that reported it."""
+
+    TABLE: ClassVar[str] = "refusal"
+    KEY: ClassVar[tuple[str, ...]] = ("id",)
+    AUTHENTICATED: ClassVar[bool] = False
+
+    id: str
+    agreement: str | None
+    partner: str | None
+    file: str
+    bundle: str | None
+    manifest: str | None
+    step: int | None
+    reason: str
+    at: datetime
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A day of a bundle that was destroyed; ``receipt`` is the digest of the one that reported it."""
+
+    TABLE: ClassVar[str] = "deletion"
+    KEY: ClassVar[tuple[str, ...]] = ("bundle", "tbl", "day")
+    AUTHENTICATED: ClassVar[bool] = False
+
+    bundle: str
+    tbl: str
+    day: str
+    agreement: str
+    partner: str
+    rows: int
+    due: datetime
+    at: datetime
+    receipt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Where a partner's ledger stood, as one of its documents said: what a rewritten history will contradict."""
+
+    TABLE: ClassVar[str] = "witness"
+    KEY: ClassVar[tuple[str, ...]] = ("partner", "document")
+    AUTHENTICATED: ClassVar[bool] = False
+
+    partner: str
+    document: str
+    seq: int
+    hash: str
+    at: datetime
+
+
+def bundle(connection: Connection, vault: Vault | None, identifier: str) -> Bundle | None:
+    """The bundle with this id."""
+    return one(connection, Bundle, vault, "id = ?", identifier)
+
+
+def bundles(
+    connection: Connection,
+    vault: Vault | None,
+    *,
+    direction: Literal["exported", "loaded"] | None = None,
+    agreement: str | None = None,
+) -> tuple[Bundle, ...]:
+    """Bundles in the order in which they were exported or loaded."""
+    where = "direction = coalesce(?, direction) AND agreement = coalesce(?, agreement)"
+    return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
+
+
+def set_receipt(connection: Connection, vault: Vault, identifier: str, receipt: bytes) -> None:
+    """Keep the receipt of a loaded bundle. Raises :class:`StorageError` if the bundle is unknown."""
+    known = bundle(connection, vault, identifier)
+    if known is None:
+        raise StorageError("no such bundle is recorded here")
+    put(connection, replace(known, receipt=receipt), vault)
+
+
+def parts(
+    connection: Connection,
+    vault: Vault | None,
+    *,
+    agreement: str | None = None,
+    tbl: str | None = None,
+    bundle_id: str | None = None,
+) -> tuple[Part, ...]:
+    """Parts of the store, by day, of one agreement, table or bundle or of all."""
+    where = "agreement = coalesce(?, agreement) AND tbl = coalesce(?, tbl) AND bundle = coalesce(?, bundle)"
+    return tuple(
+        find(connection, Part, vault, where, agreement, tbl, bundle_id, order="agreement, tbl, day, bundle, n")
+    )
+
+
+def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> int:
+    """Forget the parts of one table and day of a bundle; says how many. Removing their files is the caller's."""
+    return connection.execute(
+        "DELETE FROM part WHERE bundle = ? AND tbl = ? AND day = ?", (bundle_id, tbl, day)
+    ).rowcount
+
+
+def held_days(connection: Connection, agreement: str, source: str, tbl: str) -> frozenset[str]:
+    """The days of a table that are or were held from a force, and not recalled."""
+    found = find(connection, HeldDay, None, "agreement = ? AND source = ? AND tbl = ?", agreement, source, tbl)
+    return frozenset(item.day for item in found)
+
+
+def hold(connection: Connection, days: Iterable[HeldDay]) -> None:
+    """Record days as held. Raises :class:`PolicyError` if one is held already from that force."""
+    for item in days:
+        if item.day in held_days(connection, item.agreement, item.source, item.tbl):
+            raise PolicyError(
+                f"{item.tbl} of {item.day} is already held from this force",
+                hint="the force corrects a day with a recall notice, and then it is asked for anew",
+                step=5,
+            )
+        add(connection, item)
+
+
+def release_day(connection: Connection, agreement: str, source: str, tbl: str, day: str) -> None:
+    """Let a day be asked for and loaded anew, as after a recall."""
+    connection.execute(
+        "DELETE FROM held_day WHERE agreement = ? AND source = ? AND tbl = ? AND day = ?", (agreement, source, tbl, day)
+    )
+
+
+def coverage(connection: Connection, agreement: str) -> tuple[Coverage, ...]:
+    """What came of each force and day, by force and day."""
+    return tuple(find(connection, Coverage, None, "agreement = ?", agreement, order="source, day"))
+
+
+def registered(connection: Connection, vault: Vault | None) -> tuple[Registered, ...]:
+    """Registered files, the first due first."""
+    return tuple(find(connection, Registered, vault, order="delete_by, path"))
+
+
+def unregister(connection: Connection, path: str) -> None:
+    """Forget a registered file that is gone."""
+    connection.execute("DELETE FROM registered WHERE path = ?", (path,))
+
+
+def receipts(
+    connection: Connection, *, direction: Literal["made", "received"] | None = None, partner: str | None = None
+) -> tuple[KnownReceipt, ...]:
+    """Receipts, the oldest first."""
+    where = "direction = coalesce(?, direction) AND partner = coalesce(?, partner)"
+    return tuple(find(connection, KnownReceipt, None, where, direction, partner, order="at, digest"))
+
+
+def unreported_refusals(connection: Connection, partner: str) -> tuple[Refusal, ...]:
+    """Refusals of a partner's bundles that no receipt has reported yet."""
+    return tuple(find(connection, Refusal, None, "partner = ? AND receipt IS NULL", partner, order="at, id"))
+
+
+def unreported_deletions(connection: Connection, partner: str) -> tuple[Deletion, ...]:
+    """Deletions of a partner's data that no receipt has reported yet."""
+    return tuple(find(connection, Deletion, None, "partner = ? AND receipt IS NULL", partner, order="at, bundle, day"))
+
+
+def mark_reported(connection: Connection, items: Iterable[Refusal | Deletion], receipt: str) -> None:
+    """Record which receipt reported these."""
+    for item in items:
+        put(connection, replace(item, receipt=receipt))
+
+
+def witnesses(connection: Connection, partner: str | None = None) -> tuple[Witness, ...]:
+    """The stored heads of partners' ledgers, by partner and sequence."""
+    return tuple(find(connection, Witness, None, "partner = coalesce(?, partner)", partner, order="partner, seq"))
+
+
+def put_day_key(connection: Connection, vault: Vault, place: KeyPlace, key: bytes) -> None:
+    """Keep a local day key, in place of any before it."""
+    connection.execute(
+        "INSERT OR REPLACE INTO keys.day_key VALUES (?, ?, ?, ?, ?)", (*place, vault.wrap(("day-key", *place), key))
+    )
+
+
+def day_key(connection: Connection, vault: Vault, place: KeyPlace) -> bytes | None:
+    """A local day key, or None once it is destroyed. Raises :class:`VerificationError` if it was altered."""
+    row = connection.row(
+        "SELECT wrapped FROM keys.day_key WHERE agreement = ? AND tbl = ? AND day = ? AND bundle = ?", *place
+    )
+    return None if row is None else vault.unwrap(("day-key", *place), row[0])
+
+
+def day_keys(connection: Connection, vault: Vault, agreement: str, tbl: str) -> dict[KeyPlace, bytes]:
+    """All live day keys of a table, by day. Raises :class:`VerificationError` if one was altered."""
+    rows = connection.rows(
+        "SELECT day, bundle, wrapped FROM keys.day_key WHERE agreement = ? AND tbl = ? ORDER BY day, bundle",
+        agreement,
+        tbl,
+    )
+    places = [(KeyPlace(agreement, tbl, day, held), wrapped) for day, held, wrapped in rows]
+    return {place: vault.unwrap(("day-key", *place), wrapped) for place, wrapped in places}
+
+
+def key_places(connection: Connection) -> tuple[KeyPlace, ...]:
+    """The place of every day key that exists; needs no passphrase."""
+    rows = connection.rows("SELECT agreement, tbl, day, bundle FROM keys.day_key ORDER BY 1, 2, 3, 4")
+    return tuple(KeyPlace(*row) for row in rows)
+
+
+def destroy_day_key(connection: Connection, place: KeyPlace) -> bool:
+    """Delete a day key, and with it the day; needs no passphrase. Says whether it was there."""
+    deleted = connection.execute(
+        "DELETE FROM keys.day_key WHERE agreement = ? AND tbl = ? AND day = ? AND bundle = ?", place
+    )
+    return deleted.rowcount > 0
+
+
+def put_onetime_key(connection: Connection, vault: Vault, request: str, first: date, key: OpeningKey) -> None:
+    """Keep the private half of a window's one-time key."""
+    wrapped = vault.wrap(("onetime-key", request, first.isoformat()), key.secret())
+    connection.execute("INSERT INTO keys.onetime_key VALUES (?, ?, ?)", (request, first.isoformat(), wrapped))
+
+
+def onetime_key(connection: Connection, vault: Vault, request: str, first: date) -> OpeningKey | None:
+    """A window's one-time key, or None once it is destroyed. Raises :class:`VerificationError` if it was altered."""
+    row = connection.row(
+        "SELECT wrapped FROM keys.onetime_key WHERE request = ? AND first = ?", request, first.isoformat()
+    )
+    return None if row is None else OpeningKey(vault.unwrap(("onetime-key", request, first.isoformat()), row[0]))
+
+
+def onetime_places(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Request and first day of every one-time key that exists; needs no passphrase."""
+    return tuple(
+        (row[0], row[1]) for row in connection.rows("SELECT request, first FROM keys.onetime_key ORDER BY 1, 2")
+    )
+
+
+def destroy_onetime_key(connection: Connection, request: str, first: date) -> bool:
+    """Delete a one-time key, and with it every copy of the bundle that it opens. Says whether it was there."""
+    deleted = connection.execute(
+        "DELETE FROM keys.onetime_key WHERE request = ? AND first = ?", (request, first.isoformat())
+    )
+    return deleted.rowcount > 0
+
+
+def key_was_seen(connection: Connection, vault: Vault, key: bytes) -> bool:
+    """Whether a sender's day key came here in an earlier bundle."""
+    return connection.row("SELECT 1 FROM seen_key WHERE mac = ?", vault.mac("seen_key", {"key": key})) is not None
+
+
+def remember_key(connection: Connection, vault: Vault, key: bytes) -> None:
+    """Remember that a sender's day key came here, without keeping it. Raises :class:`StorageError` if it had before."""
+    connection.execute("INSERT INTO seen_key VALUES (?)", (vault.mac("seen_key", {"key": key}),))

@@ -1,0 +1,308 @@
+"""An open site: its files, database, ledger, clock and, with the passphrase, its secrets, as one object.
+
+Guarantees: a site opens only if ``site.toml``, ``identity.json`` and, with the passphrase, the vault say the same, and
+only where polars cannot write temporary files in the clear; a command that writes holds the writer lock, and first does
+what a killed one left undone; statutory events other than erasure are logged only with the vault open.
+
+    with OpenSite.open(path, passphrase=b"...") as site, site.writing():
+        with site.transaction():
+            ...
+            site.record("collection", "msv-2026", {"bundle": ...})
+        site.checkpoint()
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.keys import OpeningKey, SigningKey
+from anpr_share.errors import FormatError, LockedError, StorageError, UsageError, VerificationError
+from anpr_share.memory import require_no_spill
+from anpr_share.periods import Now, effective_now
+from anpr_share.site import database, publication
+from anpr_share.site.database import LOCK_SECONDS, Connection
+from anpr_share.site.files import create_private, storage_errors
+from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
+from anpr_share.site.ledger import STATUTORY, Checkpoint, Details, Head, Ledger
+from anpr_share.site.purpose import check_purpose
+from anpr_share.site.vault import Vault, require_passphrase
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+Clock = Callable[[], datetime]
+_MAX_IDENTITY_BYTES = 64 * 1024
+
+
+def system_clock() -> datetime:
+    """The time of the operating system, in UTC."""
+    return datetime.now(UTC)
+
+
+class OpenSite:
+    """One site, open in one thread. Other threads use :meth:`connection`; all else here is safe to read from them."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        config: SiteConfig,
+        identity: Identity,
+        db: Connection,
+        vault: Vault | None,
+        *,
+        clock: Clock,
+        actor: str | None,
+        lock_seconds: float,
+    ) -> None:
+        self.paths = paths
+        self.config = config
+        self.identity = identity
+        self.vault = vault
+        self.actor = None if actor is None else check_purpose(actor, "actor")
+        self.restored = False
+        """Whether this opening found the site restored from a backup, without its keys."""
+        self.recovery = publication.Recovery()
+        """What the last :meth:`writing` found of a killed command."""
+        self._db = db
+        self._thread = threading.get_ident()
+        self._clock = clock
+        self._lock_seconds = lock_seconds
+        self._writing = False
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        *,
+        role: str,
+        name: str,
+        site_id: str,
+        passphrase: bytes,
+        clock: Clock = system_clock,
+        actor: str | None = None,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> Self:
+        """Make a new site in a new or empty directory, with fresh keys, and open it.
+
+        Raises :class:`UsageError` for a directory in use, a bad passphrase, name or id.
+        """
+        require_passphrase(passphrase)
+        try:
+            SiteConfig(site_id, name, role, "0" * 64)
+        except FormatError as error:
+            raise UsageError(error.message, hint="choose another with --name or --id") from None
+        signing, opening = SigningKey.generate(), OpeningKey.generate()
+        identity = Identity.make(site_id, name, "police" if role == "police" else "university", signing, opening)
+        config = SiteConfig(site_id, name, role, identity.fingerprint)
+        paths = create_directories(root)
+        with ExitStack() as stack:
+            stack.callback(_remove_files, paths)
+            database.create(paths)
+            db = database.connect(paths, timeout=lock_seconds)
+            stack.callback(db.close)
+            site = cls(paths, config, identity, db, None, clock=clock, actor=actor, lock_seconds=lock_seconds)
+            with site.transaction():
+                site.vault = Vault.create(db, passphrase, site_id)
+                site.vault.put_secret(db, "identity", "signing", signing.secret())
+                site.vault.put_secret(db, "identity", "opening", opening.secret())
+                site.record("site-created", site_id, {"fingerprint": identity.fingerprint, "role": role})
+            site.checkpoint()
+            create_private(paths.identity, identity.envelope)
+            write_config(paths, config)
+            stack.pop_all()
+        return site
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        passphrase: bytes | None = None,
+        clock: Clock = system_clock,
+        actor: str | None = None,
+        lock_seconds: float = LOCK_SECONDS,
+    ) -> Self:
+        """Open a site; without a passphrase its secrets stay closed.
+
+        ``lock_seconds`` is how long to wait for another command. Raises :class:`LockedError` for a wrong passphrase,
+        :class:`VerificationError` if the site's files contradict one another, :class:`StorageError`.
+        """
+        require_no_spill()
+        paths = Paths(root.resolve())
+        config = read_config(paths)
+        identity = _read_identity(paths)
+        mine = (identity.site, identity.name, identity.role, identity.fingerprint)
+        if mine != (config.id, config.name, config.role, config.fingerprint):
+            raise VerificationError(
+                "site.toml and identity.json contradict each other", hint="restore them from a backup"
+            )
+        with ExitStack() as stack:
+            db = database.connect(paths, timeout=lock_seconds, renew_keys=True)
+            stack.callback(db.close)
+            vault = None if passphrase is None else _open_vault(db, passphrase, config, identity)
+            site = cls(paths, config, identity, db, vault, clock=clock, actor=actor, lock_seconds=lock_seconds)
+            if database.keys_are_missing(db):
+                site._renew_keys()
+            stack.pop_all()
+        return site
+
+    def _renew_keys(self) -> None:
+        with database.writer_lock(self.paths, timeout=self._lock_seconds), self.transaction():
+            # Another command may have been first.
+            if database.keys_are_missing(self._db):
+                database.make_keys(self._db)
+                self.record("restored", self.config.id, {"lost": "day keys and one-time keys"})
+                self.restored = True
+
+    @property
+    def db(self) -> Connection:
+        """The connection of the thread that opened the site."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("a site's own connection belongs to the thread that opened it; use connection()")
+        return self._db
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, over :attr:`db`."""
+        return Ledger(self.db, self.config.fingerprint)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection of one's own, for any thread, closed at the end: what a query that polars runs uses."""
+        own = database.connect(self.paths, timeout=self._lock_seconds)
+        try:
+            yield own
+        finally:
+            own.close()
+
+    def require_vault(self) -> Vault:
+        """The open vault. Raises :class:`LockedError` if the site was opened without its passphrase."""
+        if self.vault is None:
+            raise LockedError("this needs the site's passphrase", hint="give it with --passphrase-file, or when asked")
+        return self.vault
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The site's signing key. Raises :class:`LockedError` if the vault is closed."""
+        return SigningKey(self._secret("signing"))
+
+    @property
+    def opening_key(self) -> OpeningKey:
+        """The key that opens what was sealed to this site's identity. Raises :class:`LockedError`."""
+        return OpeningKey(self._secret("opening"))
+
+    def _secret(self, name: str) -> bytes:
+        vault = self.require_vault()
+        if threading.get_ident() == self._thread:
+            return _identity_secret(self._db, vault, name)
+        with self.connection() as connection:
+            return _identity_secret(connection, vault, name)
+
+    def reading(self, connection: Connection | None = None) -> Now:
+        """The clock's reading: the instant to go by, whole seconds in UTC, and whether the clock has leapt.
+
+        Raises :class:`PolicyError` if the system clock is behind the ledger.
+        """
+        ledger = Ledger(connection or self.db, self.config.fingerprint)
+        return effective_now(self._clock().replace(microsecond=0), ledger.last_time())
+
+    def now(self, connection: Connection | None = None) -> datetime:
+        """The instant to go by: see :meth:`reading`."""
+        return self.reading(connection).instant
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction on :attr:`db`: all of it or nothing."""
+        with database.transaction(self.db):
+            yield self.db
+
+    @contextmanager
+    def writing(self) -> Iterator[publication.Recovery]:
+        """Be the one command that writes, after doing what a killed one left undone. May be nested.
+
+        Yields what was recovered. Raises :class:`StorageError` if another command does not finish in time.
+        """
+        if self._writing:
+            yield self.recovery
+            return
+        with database.writer_lock(self.paths, timeout=self._lock_seconds):
+            self._writing = True
+            try:
+                self.recovery = publication.recover(self.db, self.paths)
+                yield self.recovery
+            finally:
+                self._writing = False
+
+    def record(self, event: str, subject: str, details: Details, *, connection: Connection | None = None) -> Head:
+        """Add a line to the ledger, inside the caller's transaction on :attr:`db` or on ``connection``.
+
+        Raises :class:`LockedError` for a statutory event other than erasure while the vault is closed: the line could
+        not be signed.
+        """
+        if event in STATUTORY and event != "erasure":
+            self.require_vault()
+        used = connection or self.db
+        reading = self.reading(used)
+        return Ledger(used, self.config.fingerprint).append(
+            event, subject, details, now=reading.instant, leapt=reading.leapt, actor=self.actor
+        )
+
+    def checkpoint(self, connection: Connection | None = None) -> Checkpoint | None:
+        """Check and sign what the ledger has gained, in a transaction of its own; None if nothing, or if locked.
+
+        Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint.
+        """
+        if self.vault is None:
+            return None
+        used = connection or self.db
+        key = SigningKey(_identity_secret(used, self.vault, "signing"))
+        with database.transaction(used):
+            ledger = Ledger(used, self.config.fingerprint)
+            return ledger.checkpoint(key, self.config.id, self.now(used))
+
+    def close(self) -> None:
+        """Close the connection and forget the vault key."""
+        self.vault = None
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _remove_files(paths: Paths) -> None:
+    """Leave the directory of a site that could not be made as empty as it was."""
+    for path in (paths.config, paths.identity, paths.site, paths.keys, paths.vault, paths.lock):
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    for path in (paths.store, paths.inbox, paths.outbox):
+        path.rmdir()
+
+
+def _read_identity(paths: Paths) -> Identity:
+    with storage_errors("identity.json cannot be read"), paths.identity.open("rb") as file:
+        return Identity.parse(file.read(_MAX_IDENTITY_BYTES + 1))
+
+
+def _open_vault(db: Connection, passphrase: bytes, config: SiteConfig, identity: Identity) -> Vault:
+    vault = Vault.open(db, passphrase)
+    if vault.site != config.id or SigningKey(_identity_secret(db, vault, "signing")).public != identity.signing:
+        raise VerificationError("the vault is another identity's", hint="restore the files of this site from a backup")
+    return vault
+
+
+def _identity_secret(connection: Connection, vault: Vault, name: str) -> bytes:
+    secret = vault.get_secret(connection, "identity", name)
+    if secret is None:
+        raise StorageError("the vault lacks the site's identity keys", hint="restore vault.db from a backup")
+    return secret

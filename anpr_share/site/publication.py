@@ -1,0 +1,206 @@
+"""How files appear: staged beside their final place, made visible by one transaction, recovered by the next command.
+
+Guarantees, whenever the process is killed: a file whose transaction committed reaches its final name, and one whose
+transaction did not is removed; nothing that exists is overwritten; nothing is removed but temporaries of ours, whose
+name follows from the record's own random id.
+
+    ids = stage(...)          recorded, in a transaction of its own, before the first byte is written
+    write to .temporary       and fsync
+    with transaction(...):    all else that belongs to it
+        commit(ids)
+    finish(ids)               rename, fsync the directories, forget the records
+
+:func:`recover` does what a killed command left undone. All of this happens under the writer lock: then a staged
+record that a command finds is a dead command's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anpr_share.errors import FormatError, StorageError
+from anpr_share.site.database import Connection, transaction
+from anpr_share.site.files import make_directory, storage_errors, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from anpr_share.site.layout import Paths
+
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A file or directory under way: to be written at ``temporary``, to be seen at ``final``."""
+
+    id: str
+    final: Path
+
+    @property
+    def temporary(self) -> Path:
+        """Where to write it: in the final directory, so that the rename stays on one disk."""
+        return self.final.parent / f".anpr-share-{self.id}.part"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What recovery found, as final paths: made visible; removed, as if never begun; gone, though committed; and held
+    up because the place is taken by something else or cannot be reached now (a stick pulled out).
+    """
+
+    finished: tuple[Path, ...] = ()
+    discarded: tuple[Path, ...] = ()
+    lost: tuple[Path, ...] = ()
+    waiting: tuple[Path, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was nothing to recover."""
+        return not (self.finished or self.discarded or self.lost or self.waiting)
+
+
+def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple[Publication, ...]:
+    """Record files that are about to be written, in a transaction of its own; makes their directories.
+
+    Raises :class:`StorageError` if a final place is taken, before anything is recorded.
+    """
+    publications = tuple(Publication(secrets.token_hex(16), final.parent.resolve() / final.name) for final in finals)
+    for item in publications:
+        if os.path.lexists(item.final):
+            raise StorageError(
+                "a file is already where the output is to be written", hint="name another, or move the old one away"
+            )
+        make_directory(item.final.parent)
+    with transaction(connection):
+        connection.executemany(
+            "INSERT INTO publication VALUES (?, ?, 'staging')",
+            [(item.id, _recorded(paths, item.final)) for item in publications],
+        )
+    return publications
+
+
+def commit(connection: Connection, publications: Sequence[Publication]) -> None:
+    """Decide that these files appear, inside the transaction that everything else about them is in."""
+    for item in publications:
+        changed = connection.execute(
+            "UPDATE publication SET state = 'committed' WHERE id = ? AND state = 'staging'", (item.id,)
+        )
+        if changed.rowcount != 1:
+            raise StorageError("a file to be published was not staged, or another command took it for abandoned")
+
+
+def finish(connection: Connection, paths: Paths, publications: Sequence[Publication]) -> None:
+    """Give committed files their final names and forget them. Raises :class:`StorageError` if one cannot have it."""
+    outcome = _settle(connection, paths, {item.id for item in publications})
+    if outcome.lost or outcome.waiting:
+        raise StorageError(
+            "a finished file cannot be given its final name", hint="clear its place, then run any command again"
+        )
+
+
+def abandon(connection: Connection, paths: Paths, publications: Sequence[Publication]) -> None:
+    """Remove what was staged, after a failure; what is already committed stays."""
+    _settle(connection, paths, {item.id for item in publications}, only_staged=True)
+
+
+def recover(connection: Connection, paths: Paths) -> Recovery:
+    """Do what a killed command left undone. Call it under the writer lock, before writing anything.
+
+    Trouble with one file does not stop the others, nor the command: it is in the result. Raises :class:`StorageError`
+    if the database fails, and :class:`FormatError` if a record is not one of ours.
+    """
+    return _settle(connection, paths, None)
+
+
+def pending(connection: Connection, paths: Paths) -> tuple[Publication, ...]:
+    """What is recorded as under way."""
+    return tuple(item for item, _ in _recorded_publications(connection, paths))
+
+
+def _settle(connection: Connection, paths: Paths, only: set[str] | None, *, only_staged: bool = False) -> Recovery:
+    found: dict[str, list[Path]] = {"finished": [], "discarded": [], "lost": [], "waiting": []}
+    settled, directories = [], set()
+    for item, state in _recorded_publications(connection, paths):
+        if (only is not None and item.id not in only) or (only_staged and state != "staging"):
+            continue
+        outcome = _publish(item, paths) if state == "committed" else _discard(item, paths)
+        found[outcome].append(item.final)
+        if outcome != "waiting":
+            settled.append((item.id,))
+            directories.add(item.final.parent)
+    with storage_errors("a directory cannot be written to disk"):
+        for directory in directories:
+            if directory.is_dir():
+                sync_directory(directory)
+    # Only now: had the renames not reached the disk, the records would still say what to do.
+    if settled:
+        with transaction(connection):
+            connection.executemany("DELETE FROM publication WHERE id = ?", settled)
+    return Recovery(**{name: tuple(items) for name, items in found.items()})
+
+
+def _publish(item: Publication, paths: Paths) -> str:
+    try:
+        if os.path.lexists(item.temporary):
+            if os.path.lexists(item.final):
+                return "waiting"
+            item.temporary.rename(item.final)
+            return "finished"
+        if os.path.lexists(item.final):
+            return "finished"
+        # Outside the site a missing directory may be a stick that comes back; inside it is gone.
+        reachable = item.final.parent.is_dir() or item.final.is_relative_to(paths.root)
+        return "lost" if reachable else "waiting"
+    except OSError:
+        return "waiting"
+
+
+def _discard(item: Publication, paths: Paths) -> str:
+    try:
+        mode = item.temporary.lstat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError:
+        return "waiting"
+    try:
+        if mode is not None and stat.S_ISDIR(mode):
+            shutil.rmtree(item.temporary)
+        elif mode is not None:
+            item.temporary.unlink()
+    except OSError:
+        return "waiting"
+    _prune(item.final.parent, paths.store)
+    return "discarded"
+
+
+def _prune(directory: Path, store: Path) -> None:
+    """Remove the directories in the store that a failed load made and left empty."""
+    while directory.is_relative_to(store) and directory != store:
+        try:
+            directory.rmdir()
+        except OSError:
+            return
+        directory = directory.parent
+
+
+def _recorded(paths: Paths, final: Path) -> str:
+    """Places inside the site are recorded relative to it, so that a site can be moved."""
+    return final.relative_to(paths.root).as_posix() if final.is_relative_to(paths.root) else str(final)
+
+
+def _recorded_publications(connection: Connection, paths: Paths) -> list[tuple[Publication, str]]:
+    result = []
+    for identifier, final, state in connection.rows("SELECT id, final, state FROM publication ORDER BY rowid"):
+        # These rows carry no MAC, because recovery needs no passphrase: the id is all that a deletion depends on.
+        if not _ID.fullmatch(identifier):
+            raise FormatError("a record of an unfinished file is not one of ours")
+        result.append((Publication(identifier, Path(os.path.normpath(paths.root / final))), state))
+    return result

@@ -1,0 +1,117 @@
+"""How a row of ``site.db`` becomes a frozen object and back, and how it is authenticated.
+
+Guarantees: an authenticated record carries a MAC over its table and every one of its columns; with an open vault it is
+checked at every read, so a row that was edited, or moved from another place, is refused. With the vault closed
+(``vault`` None) rows are read unchecked, for commands that show, count or destroy, and authenticated ones cannot be
+written.
+
+A record is a frozen dataclass whose fields are the columns of its table, in order. Days are stored as ``YYYY-MM-DD``
+and times as ``YYYY-MM-DDTHH:MM:SSZ``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import date, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from anpr_share.errors import LockedError
+from anpr_share.periods import parse_day, parse_utc, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anpr_share.site.database import Connection
+    from anpr_share.site.vault import RecordValue, Vault
+
+
+class Record(Protocol):
+    """What a record class declares besides its fields."""
+
+    TABLE: ClassVar[str]
+    KEY: ClassVar[tuple[str, ...]]
+    AUTHENTICATED: ClassVar[bool]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+R = TypeVar("R", bound=Record)
+
+_READERS: dict[str, Callable[[str], object]] = {"date": parse_day, "datetime": parse_utc}
+
+
+def add(connection: Connection, record: Record, vault: Vault | None = None) -> None:
+    """Insert a record. Raises :class:`StorageError` if its key is taken, :class:`LockedError` without the vault."""
+    _write(connection, "INSERT", record, vault)
+
+
+def put(connection: Connection, record: Record, vault: Vault | None = None) -> None:
+    """Insert a record, or rewrite the one with the same key. Raises :class:`LockedError` without the vault."""
+    columns = [item.name for item in fields(record)] + (["mac"] if record.AUTHENTICATED else [])
+    changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in record.KEY)
+    action = f"UPDATE SET {changes}" if changes else "NOTHING"
+    _write(connection, "INSERT", record, vault, f" ON CONFLICT ({', '.join(record.KEY)}) DO {action}")
+
+
+def find(
+    connection: Connection, kind: type[R], vault: Vault | None, where: str = "1", *parameters: object, order: str = ""
+) -> list[R]:
+    """The records that meet ``where`` (SQL of ours, with ``?`` for the parameters), ordered by key or by ``order``.
+
+    Raises :class:`VerificationError` if the vault is given and a record does not carry its MAC.
+    """
+    names = [name for name, _ in _columns(kind)] + (["mac"] if kind.AUTHENTICATED else [])
+    listed = ", ".join(f'"{name}"' for name in names)
+    rows = connection.rows(
+        f"SELECT {listed} FROM {kind.TABLE} WHERE {where} ORDER BY {order or ', '.join(kind.KEY)}",  # noqa: S608
+        *parameters,
+    )
+    return [_read(kind, row, vault) for row in rows]
+
+
+def one(connection: Connection, kind: type[R], vault: Vault | None, where: str, *parameters: object) -> R | None:
+    """The first record that meets ``where``, as :func:`find` has it, or None."""
+    found = find(connection, kind, vault, where, *parameters)
+    return found[0] if found else None
+
+
+def _write(connection: Connection, verb: str, record: Record, vault: Vault | None, conflict: str = "") -> None:
+    values = {item.name: _stored(getattr(record, item.name)) for item in fields(record)}
+    columns, stored = list(values), list(values.values())
+    if record.AUTHENTICATED:
+        if vault is None:
+            raise LockedError("this needs the passphrase: what is recorded here is authenticated")
+        columns.append("mac")
+        stored.append(vault.mac(record.TABLE, values))
+    listed = ", ".join(f'"{name}"' for name in columns)
+    places = ", ".join("?" * len(columns))
+    connection.execute(f"{verb} INTO {record.TABLE} ({listed}) VALUES ({places}){conflict}", stored)
+
+
+def _read(kind: type[R], row: tuple[Any, ...], vault: Vault | None) -> R:
+    columns = _columns(kind)
+    if kind.AUTHENTICATED and vault is not None:
+        values = {name: value for (name, _), value in zip(columns, row, strict=False)}
+        vault.check_mac(kind.TABLE, values, row[-1])
+    return kind(
+        **{
+            name: value if reader is None or value is None else reader(value)
+            for (name, reader), value in zip(columns, row, strict=False)
+        }
+    )
+
+
+@cache
+def _columns(kind: type[Record]) -> tuple[tuple[str, Callable[[str], object] | None], ...]:
+    # Annotations are text here, because every module postpones their evaluation.
+    return tuple((item.name, _READERS.get(str(item.type).removesuffix(" | None"))) for item in fields(kind))
+
+
+def _stored(value: object) -> RecordValue:
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or isinstance(value, str | bytes | int):
+        return value
+    raise TypeError(f"{type(value).__name__} has no place in a record")

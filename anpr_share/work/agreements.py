@@ -1,0 +1,335 @@
+"""Agreements and the linkage key: signing, accepting, sharing the key among forces.
+
+Guarantees: a site signs only what a person was shown with every fingerprint, and only if it is a party; an agreement is
+accepted only with every party's signature and only if it replaces the version before it; the linkage key is made once,
+by the first police party, and goes to other police parties alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from anpr_share.documents import agreement as agreements
+from anpr_share.documents import draft, keyshare
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.identity import spoken
+from anpr_share.documents.keys import seal
+from anpr_share.documents.model import LedgerHead, write
+from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
+from anpr_share.pseudonyms import LinkageKey
+from anpr_share.site import catalogue, holdings, records
+from anpr_share.site.files import replace_file
+from anpr_share.site.opened import OpenSite
+from anpr_share.site.vault import secret_names
+from anpr_share.work import partners
+from anpr_share.work.partners import Confirm
+
+LINKAGE = "linkage"
+_LINKAGE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SignResult:
+    """Who has signed an agreement so far."""
+
+    agreement: str
+    version: int
+    digest: str
+    signed: tuple[str, ...]
+    missing: tuple[str, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptResult:
+    """An agreement now in force here; ``key_made`` if this site made the linkage key; ``shares`` to hand on."""
+
+    agreement: str
+    version: int
+    digest: str
+    key_made: bool
+    shares: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementTerms:
+    """One agreement as recorded."""
+
+    agreement: str
+    version: int
+    digest: str
+    title: str
+    starts: date
+    ends: date
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyResult:
+    """A linkage key that this site holds; ``check`` tells two keys apart and says nothing about either."""
+
+    agreement: str
+    check: str
+
+
+def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult:
+    """Sign a draft (TOML), or add a signature to an agreement, after a person has agreed to its terms and parties."""
+    agreement = _read(data, site)
+    others = [item for item in agreement.identities if item.site != site.identity.site]
+    unpinned = [item for item in others if not partners.require_pinnable(site, item)]
+    question = "\n".join(
+        [*describe(agreement), "", "Do you agree to these terms, and are these the fingerprints that the parties told you?"]
+    )
+    if not confirm(question):
+        raise PolicyError("the agreement was not confirmed, so it was not signed")
+    envelope = dsse.add_signature(agreement.envelope, site.signing_key)
+    signed = agreements.from_envelope(envelope)
+    done = {item.site for item in agreements.signers(signed)}
+    replace_file(out, envelope.encode())
+    with site.transaction():
+        for identity in unpinned:
+            partners.record(site, identity)
+        site.record(
+            "agreement-signed", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version}
+        )
+    site.checkpoint()
+    return SignResult(
+        agreement.id,
+        agreement.terms.version,
+        agreement.digest,
+        tuple(item.site for item in agreement.identities if item.site in done),
+        tuple(item.site for item in agreement.identities if item.site not in done),
+        out,
+    )
+
+
+def _read(data: bytes, site: OpenSite) -> Agreement:
+    if data.lstrip()[:1] == b"{":
+        agreement = agreements.parse(data)
+        agreements.signers(agreement)
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise FormatError("the draft of the agreement is not UTF-8 text") from None
+        envelope = dsse.Envelope(agreements.KIND, write(draft.parse_draft(text)), ())
+        agreement = agreements.from_envelope(envelope)
+    party = agreement.party(site.identity.site)
+    if party is None or party.fingerprint != site.identity.fingerprint:
+        raise PolicyError("this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …")
+    return agreement
+
+
+def accept(site: OpenSite, data: bytes) -> AcceptResult:
+    """Record a fully signed agreement; the first police party makes the linkage key and a share for each other force.
+
+    Raises :class:`VerificationError` for a missing or foreign signature, :class:`PolicyError` for a version that does
+    not replace the one in force.
+    """
+    agreement = _read(data, site)
+    agreements.require_signed(agreement)
+    for identity in agreement.identities:
+        if identity.site != site.identity.site and not partners.require_pinnable(site, identity):
+            raise PolicyError(
+                f"{identity.site} is not pinned here",
+                hint="sign the agreement at this site first, which shows every fingerprint",
+            )
+    with site.writing():
+        held = catalogue.agreement(site.db, site.require_vault(), agreement.id)
+        _require_successor(agreement, held)
+        makes_key = agreement.of_role("police")[0].site == site.identity.site
+        with site.transaction():
+            catalogue.accept(
+                site.db,
+                site.require_vault(),
+                catalogue.AcceptedAgreement(
+                    agreement.id, agreement.terms.version, agreement.digest, agreement.envelope.encode(), site.now()
+                ),
+            )
+            site.record(
+                "agreement-accepted", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version}
+            )
+            made = makes_key and _linkage_secret(site, agreement.id) is None
+            if made:
+                secret = secrets.token_bytes(_LINKAGE_BYTES)
+                site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
+                site.record("linkage-key-made", agreement.id, {"check": LinkageKey(secret, agreement.id).check})
+        shares = share_key(site, agreement) if makes_key else ()
+        site.checkpoint()
+    return AcceptResult(agreement.id, agreement.terms.version, agreement.digest, made, shares)
+
+
+def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement | None) -> None:
+    if held is None:
+        return
+    if agreement.digest == held.digest:
+        raise PolicyError("this agreement was accepted already", hint="anpr-share agreement show")
+    if agreement.terms.supersedes != held.digest:
+        raise PolicyError(
+            f"version {agreement.terms.version} does not replace version {held.version}, which is in force here"
+        )
+
+
+def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
+    """Write a share of the linkage key for each other force into ``outbox/``; returns the files."""
+    secret = _linkage_secret(site, agreement.id)
+    if secret is None:
+        raise LockedError("the linkage key of this agreement is not here")
+    files = []
+    for force in agreement.of_role("police"):
+        if force.site == site.identity.site:
+            continue
+        path = site.paths.outbox / f"{agreement.id}-{agreement.terms.version}-{force.site}.keyshare.json"
+        info = keyshare.info(site.identity.fingerprint, force.fingerprint, agreement.digest)
+        head = site.ledger.head()
+        share = keyshare.KeyShare(
+            format=1,
+            agreement=agreement.digest,
+            agreement_id=agreement.id,
+            sender=site.identity.fingerprint,
+            recipient=force.fingerprint,
+            created=site.now(),
+            key_check=LinkageKey(secret, agreement.id).check,
+            sealed=base64.standard_b64encode(seal(force.encryption, info, secret)).decode("ascii"),
+            head=LedgerHead(seq=head.seq, hash=head.hash),
+        )
+        envelope = dsse.sign(keyshare.KIND, write(share), site.signing_key)
+        with site.transaction():
+            site.record("linkage-key-shared", agreement.id, {"recipient": force.site, "document": envelope.digest})
+        replace_file(path, envelope.encode())
+        files.append(path)
+    return tuple(files)
+
+
+def accept_key(site: OpenSite, data: bytes) -> KeyResult:
+    """Take the linkage key out of a share. Raises :class:`PolicyError` if this site may not have it."""
+    share, envelope = keyshare.parse(data)
+    agreement = in_force(site, share.agreement_id)
+    if share.agreement != agreement.digest:
+        raise PolicyError("the key share belongs to another version of the agreement")
+    mine = agreement.identity(site.identity.fingerprint)
+    if mine is None or mine.role != "police":
+        raise PolicyError("only police parties of the agreement ever hold its linkage key")
+    sender = agreement.identity(share.sender)
+    if sender is None or sender.role != "police":
+        raise PolicyError("the key share does not come from a police party of the agreement")
+    partners.require_pinned(site, share.sender)
+    dsse.verify(envelope, sender.signing)
+    if share.recipient != site.identity.fingerprint:
+        raise PolicyError("the key share is for another force")
+    info = keyshare.info(share.sender, share.recipient, agreement.digest)
+    secret = site.opening_key.open(dsse.from_base64(share.sealed), info)
+    if len(secret) != _LINKAGE_BYTES or LinkageKey(secret, agreement.id).check != share.key_check:
+        raise VerificationError("the linkage key in the share is not the one that the share says it is")
+    with site.writing():
+        held = _linkage_secret(site, agreement.id)
+        if held is not None and held != secret:
+            raise PolicyError("another linkage key of this agreement is held here already", hint="ask the first force")
+        with site.transaction():
+            if held is None:
+                site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
+                site.record(
+                    "linkage-key-accepted", agreement.id, {"check": share.key_check, "sender": sender.site}
+                )
+            witness(site, sender.site, envelope.digest, share.head)
+        site.checkpoint()
+    return KeyResult(agreement.id, share.key_check)
+
+
+def list_keys(site: OpenSite) -> tuple[KeyResult, ...]:
+    """The linkage keys that this site holds."""
+    if site.identity.role != "police":
+        raise PolicyError("a university never holds a linkage key")
+    return tuple(KeyResult(name, linkage_key(site, name).check) for name in secret_names(site.db, LINKAGE))
+
+
+def linkage_key(site: OpenSite, agreement: str) -> LinkageKey:
+    """The linkage key of an agreement. Raises :class:`LockedError` if it is not here."""
+    secret = _linkage_secret(site, agreement)
+    if secret is None:
+        raise LockedError(
+            f"the linkage key of {agreement} is not at this site",
+            hint="the first police party of the agreement sends it: anpr-share key accept FILE",
+        )
+    return LinkageKey(secret, agreement)
+
+
+def _linkage_secret(site: OpenSite, agreement: str) -> bytes | None:
+    return site.require_vault().get_secret(site.db, LINKAGE, agreement)
+
+
+def in_force(site: OpenSite, identifier: str | None) -> Agreement:
+    """The version of an agreement that is in force here; without an id, the only one that this site has."""
+    if identifier is None:
+        every = catalogue.agreements(site.db, site.vault)
+        if len(every) != 1:
+            raise UsageError(
+                f"this site has {len(every)} agreements", hint="name one: anpr-share agreement show lists them"
+            )
+        return agreements.parse(every[0].envelope)
+    held = catalogue.agreement(site.db, site.vault, identifier)
+    if held is None:
+        raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
+    return agreements.parse(held.envelope)
+
+
+def listed(site: OpenSite) -> tuple[AgreementTerms, ...]:
+    """The version in force of every agreement."""
+    found = []
+    for record in catalogue.agreements(site.db, site.vault):
+        agreement = agreements.parse(record.envelope)
+        terms = agreement.terms
+        found.append(
+            AgreementTerms(
+                agreement.id,
+                terms.version,
+                agreement.digest,
+                terms.title,
+                terms.starts,
+                terms.ends,
+                tuple(describe(agreement)),
+            )
+        )
+    return tuple(found)
+
+
+def witness(site: OpenSite, partner: str, document: str, head: LedgerHead) -> None:
+    """Keep where a partner's ledger stood, inside the caller's transaction; a document seen before changes nothing."""
+    if any(item.document == document for item in holdings.witnesses(site.db, partner)):
+        return
+    records.add(site.db, holdings.Witness(partner, document, head.seq, head.hash, site.now()))
+
+
+def describe(agreement: Agreement) -> list[str]:
+    """The terms and parties of an agreement, for a person to read before signing."""
+    terms = agreement.terms
+    lines = [
+        f"{terms.title} ({terms.id}, version {terms.version})",
+        f"purpose      {terms.purpose}",
+        f"legal basis  {terms.legal_basis}",
+        f"in force     {terms.starts} to {terms.ends}, days as in {terms.timezone}",
+        f"reads        {', '.join(terms.reads.columns)}",
+        f"             times to {terms.reads.resolution}, kept for {terms.reads.retention}"
+        + (f", a sample of {terms.reads.sample} of vehicles" if terms.reads.sample else ""),
+    ]
+    if terms.authority_after:
+        lines.append(f"             older than {terms.authority_after} only with a named authority")
+    if terms.targets is not None:
+        lines += [
+            f"targets      {', '.join(terms.targets.columns)}",
+            f"             dates to the {terms.targets.date_resolution}, kept for {terms.targets.retention}, "
+            f"{'with' if terms.targets.victims else 'without'} victims' vehicles",
+        ]
+        if terms.targets.handling is not None:
+            lines.append(f"             handling codes {', '.join(terms.targets.handling)} only")
+    if terms.cameras is not None:
+        lines.append(f"cameras      {', '.join(terms.cameras.columns)}, at least {terms.cameras.k} alike")
+    for party in agreement.identities:
+        lines += [f"{party.role:<12} {party.name} ({party.site})", f"             {spoken(party.fingerprint)}"]
+    return lines
+

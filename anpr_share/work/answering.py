@@ -1,0 +1,141 @@
+"""A force's side of a request: is it genuine, may it be answered, and which window is next.
+
+Guarantees: nothing is prepared for a sender that is not pinned, not a university of the agreement, or whose window was
+answered, has expired or has not ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from anpr_share import periods
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import request as requests
+from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.request import Request, RequestedWindow
+from anpr_share.errors import InputError, PolicyError
+from anpr_share.periods import Now
+from anpr_share.pseudonyms import LinkageKey
+from anpr_share.site import catalogue, holdings, records
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import agreements, partners
+from anpr_share.work.verifying import require_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A request that may be answered. ``used`` are the first days of the windows that were answered already."""
+
+    now: Now
+    agreement: Agreement
+    request: Request
+    request_digest: str
+    envelope: dsse.Envelope
+    university: Identity
+    linkage: LinkageKey
+    used: frozenset[date]
+
+    def choose(self, day: date | None, days_of_extract: Callable[[], frozenset[date]]) -> RequestedWindow:
+        """The window that holds ``day``, or else the oldest open one that the extract reaches.
+
+        The extract is looked into only where there is a choice. Raises :class:`PolicyError`, and
+        :class:`InputError` if the extract reaches no open window.
+        """
+        if day is not None:
+            window = next((item for item in self.request.windows if item.window.contains(day)), None)
+            if window is None:
+                raise PolicyError(f"the request asks for no window that holds {day}")
+            if fault := self.fault(window):
+                raise PolicyError(fault)
+            return window
+        faults = {window: self.fault(window) for window in self.request.windows}
+        open_windows = [window for window, fault in faults.items() if fault is None]
+        if not open_windows:
+            raise PolicyError(next(fault for fault in faults.values() if fault is not None))
+        if len(open_windows) == 1:
+            return open_windows[0]
+        days = days_of_extract()
+        reached = [window for window in open_windows if any(window.window.contains(item) for item in days)]
+        if not reached:
+            raise InputError(
+                f"the extract holds no read of any of the {len(open_windows)} open windows of the request",
+                hint="name a window with --window DAY to see what the extract lacks",
+            )
+        return reached[0]
+
+    def fault(self, window: RequestedWindow) -> str | None:
+        """Why a window cannot be answered now, or None."""
+        zone, days = self.agreement.zone, f"{window.first} to {window.last}"
+        if window.first in self.used:
+            return f"the window {days} of the request has been answered already"
+        if self.now.instant >= self.request.dies(window, zone):
+            return f"the window {days} of the request has expired"
+        if self.now.instant < periods.day_start(window.last + timedelta(days=1), zone):
+            return f"the window {days} of the request has not ended yet"
+        return None
+
+
+def prepare(site: OpenSite, data: bytes) -> Answer:
+    """Check a request against this site, its partners and the agreement in force.
+
+    Raises :class:`VerificationError` for a bad signature, :class:`PolicyError` for what may not be answered and
+    :class:`LockedError` without the linkage key.
+    """
+    if site.identity.role != "police":
+        raise PolicyError("only a force exports")
+    request, envelope = requests.parse(data)
+    university = partners.require_pinned(site, request.sender)
+    dsse.verify(envelope, university.signing)
+    now = site.reading()
+    agreement = agreements.in_force(site, request.agreement_id)
+    if request.agreement != agreement.digest:
+        raise PolicyError("the request was made under another version of the agreement", hint="ask for a new request")
+    require_in_force(agreement, now.instant)
+    party = agreement.identity(request.sender)
+    if party is None or party.role != "university":
+        raise PolicyError("the request does not come from a university that is party to the agreement")
+    if request.recipient != site.identity.fingerprint:
+        raise PolicyError("the request is for another force")
+    if request.created > now.instant + periods.CREATED_TOLERANCE:
+        raise PolicyError("the request says that it was made in the future: one of the two clocks is wrong")
+    windows = catalogue.windows(site.db, site.require_vault(), envelope.digest)
+    used = frozenset(window.first for window in windows if window.state == "used")
+    linkage = agreements.linkage_key(site, agreement.id)
+    return Answer(now, agreement, request, envelope.digest, envelope, university, linkage, used)
+
+
+def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: str) -> None:
+    """Mark a window as answered, inside the caller's transaction; records the request if this is its first answer."""
+    vault, digest = site.require_vault(), answer.request_digest
+    if catalogue.request(site.db, vault, digest) is None:
+        known = catalogue.KnownRequest(
+            digest,
+            answer.agreement.id,
+            answer.university.site,
+            "received",
+            answer.envelope.encode(),
+            answer.request.created,
+        )
+        catalogue.record_request(site.db, vault, known, tuple(item.window for item in answer.request.windows))
+        agreements.witness(site, answer.university.site, digest, answer.request.head)
+    catalogue.use_window(site.db, vault, digest, window.first, bundle)
+
+
+def register(site: OpenSite, kind: str, paths: Iterable[str | Path], agreement: Agreement, due: datetime) -> None:
+    """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
+    known = {item.path: item for item in holdings.registered(site.db, site.require_vault())}
+    for path in paths:
+        name = str(Path(path).resolve())
+        earliest = min(due, known[name].delete_by) if name in known else due
+        records.put(
+            site.db,
+            holdings.Registered(
+                name, "extract" if kind == "extract" else "output", agreement.id, earliest, None, site.now()
+            ),
+            site.vault,
+        )
+

@@ -1,0 +1,243 @@
+"""What a researcher sees: tables of the store as LazyFrames, and reads linked to targets.
+
+Guarantees: at each collect, and not before, the clock is read, the agreement must be in force, expired days are left
+out whether or not they have been purged, and the look is logged with its purpose: ``scan`` as a consultation, ``link``
+as a combination. Nothing is written anywhere but the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from anpr_share import parquet, periods
+from anpr_share.documents import agreement as agreements
+from anpr_share.documents.agreement import Agreement
+from anpr_share.errors import PolicyError, UsageError
+from anpr_share.site import catalogue, holdings
+from anpr_share.site.database import Connection, transaction
+from anpr_share.site.opened import OpenSite
+from anpr_share.site.purpose import check_purpose
+from anpr_share.site.store import LivePart, lazy_table, read_parts
+from anpr_share.tables import schema
+from anpr_share.work.agreements import in_force
+from anpr_share.work.loading import counted_day
+from anpr_share.work.verifying import require_in_force
+
+TABLES = ("reads", "targets", "coverage")
+DURING = "during_offence"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the data: what is logged, and the agreement that it is made under."""
+
+    site: OpenSite
+    agreement_id: str
+    purpose: str
+    event: str
+    tables: tuple[str, ...]
+
+    def parts(self) -> dict[str, list[LivePart]]:
+        """Take the clock, the live keys and the ledger entry, now."""
+        with self.site.connection() as connection:
+            agreement = _agreement(connection, self.site, self.agreement_id)
+            now = self.site.now(connection)
+            require_in_force(agreement, now)
+            found = {
+                table: _live_parts(connection, self.site, agreement, table)
+                for table in self.tables
+                if table != "coverage"
+            }
+            self._log(connection, agreement, found)
+            return found
+
+    def coverage(self) -> pl.DataFrame:
+        """The days that came, live ones only, with the same clock and log."""
+        with self.site.connection() as connection:
+            agreement = _agreement(connection, self.site, self.agreement_id)
+            now = self.site.now(connection)
+            require_in_force(agreement, now)
+            self._log(connection, agreement, {})
+            rows = [
+                (item.source, item.day, item.rows, item.rejected)
+                for item in holdings.coverage(connection, agreement.id)
+                if not periods.is_expired(
+                    item.day, now, agreement.retention("reads"), agreement.zone, agreement.terms.ends
+                )
+            ]
+        return pl.DataFrame(rows, schema=_coverage_schema(), orient="row")
+
+    def _log(self, connection: Connection, agreement: Agreement, parts: dict[str, list[LivePart]]) -> None:
+        with transaction(connection):
+            self.site.record(
+                self.event,
+                agreement.id,
+                {
+                    "agreement": agreement.digest,
+                    "purpose": self.purpose,
+                    "rows": {table: sum(part.rows for part in found) for table, found in parts.items()},
+                    "tables": list(self.tables),
+                },
+                connection=connection,
+            )
+        self.site.checkpoint(connection)
+
+
+def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
+    """A table of the store: the agreed columns, ``source`` (String) and ``day`` (Date).
+
+    ``table`` is ``reads``, ``targets`` or ``coverage``. Raises :class:`UsageError` for another name or where the
+    agreement must be named, :class:`PolicyError` for a purpose that holds what may be a plate.
+    """
+    if table not in TABLES:
+        raise UsageError(f"there is no such table; there are {', '.join(TABLES)}")
+    terms = _terms(site, agreement)
+    look = _Look(site, terms.id, check_purpose(purpose), "consultation", (table,))
+    if table == "coverage":
+        return _lazy_coverage(look)
+    columns = schema.load("release", table).polars(terms.columns(table))
+    return lazy_table(columns, lambda: look.parts()[table], table)
+
+
+def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.LazyFrame:
+    """One row for each read of a target vehicle and each of its target rows, of whichever force.
+
+    The columns of reads, then those of targets but ``vehicle`` (``source`` and ``day`` of the target are
+    ``target_source`` and ``target_day``), and ``during_offence``: whether the read's day lies from ``offence_from`` to
+    ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null.
+    """
+    terms = _terms(site, agreement)
+    look = _Look(site, terms.id, check_purpose(purpose), "combination", ("reads", "targets"))
+    reads = _columns(terms, "reads")
+    targets = _columns(terms, "targets")
+    joined = {
+        **reads,
+        **{_target_name(name, reads): dtype for name, dtype in targets.items() if name != "vehicle"},
+        DURING: pl.Boolean(),
+    }
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        parts = look.parts()
+        yield from _linked(parts, reads, targets, terms, with_columns or list(joined), predicate, n_rows)
+
+    return register_io_source(source, schema=joined, is_pure=False, explain_name="linked")
+
+
+def _lazy_coverage(look: _Look) -> pl.LazyFrame:
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        frame = look.coverage().lazy()
+        if predicate is not None:
+            frame = frame.filter(predicate)
+        if with_columns is not None:
+            frame = frame.select(with_columns)
+        yield (frame if n_rows is None else frame.head(n_rows)).collect()
+
+    return register_io_source(source, schema=_coverage_schema(), is_pure=False, explain_name="coverage")
+
+
+def collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    """Collect a frame of :func:`scan` or :func:`link`; our own errors come through polars as themselves."""
+    return frame.collect(engine="streaming")
+
+
+def _linked(
+    parts: dict[str, list[LivePart]],
+    reads: dict[str, pl.DataType],
+    targets: dict[str, pl.DataType],
+    terms: Agreement,
+    wanted: Sequence[str],
+    predicate: pl.Expr | None,
+    n_rows: int | None,
+) -> Iterator[pl.DataFrame]:
+    frames = list(read_parts(parts["targets"], targets, None, None, None))
+    suspects = pl.concat(frames) if frames else pl.DataFrame(schema=targets)
+    suspects = suspects.rename({name: _target_name(name, reads) for name in targets if name != "vehicle"})
+    sought = pl.col("vehicle").is_in(suspects["vehicle"].unique().implode())
+    left = n_rows
+    for frame in read_parts(parts["reads"], reads, None, sought, None):
+        if left == 0:
+            return
+        found = frame.join(suspects, on="vehicle", how="inner").with_columns(_during(terms, suspects.columns))
+        if predicate is not None:
+            found = found.filter(predicate)
+        found = found.select(wanted)
+        if left is not None:
+            found = found.head(left)
+            left -= found.height
+        yield found
+
+
+def _during(terms: Agreement, columns: Sequence[str]) -> pl.Expr:
+    if not {"offence_from", "offence_to"} <= set(columns):
+        return pl.lit(None, dtype=pl.Boolean).alias(DURING)
+    last = pl.col("offence_to")
+    if terms.terms.targets is not None and terms.terms.targets.date_resolution == "month":
+        last = last.dt.month_end()
+    inside = (pl.col("day") >= pl.col("offence_from")) & (pl.col("day") <= last)
+    known = pl.col("offence_from").is_not_null() & pl.col("offence_to").is_not_null()
+    return pl.when(known).then(inside).alias(DURING)
+
+
+def _target_name(name: str, reads: dict[str, pl.DataType]) -> str:
+    return f"target_{name}" if name in reads else name
+
+
+def _columns(terms: Agreement, table: str) -> dict[str, pl.DataType]:
+    agreed = terms.columns(table)
+    if not agreed:
+        raise PolicyError(f"the agreement {terms.id} has no {table}")
+    return {**schema.load("release", table).polars(agreed), "source": pl.String(), "day": pl.Date()}
+
+
+def _terms(site: OpenSite, agreement: str | None) -> Agreement:
+    if site.identity.role != "university":
+        raise PolicyError("only a university has a store to read")
+    site.require_vault()
+    return in_force(site, agreement)
+
+
+def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agreement:
+    record = catalogue.agreement(connection, site.require_vault(), identifier)
+    if record is None:
+        raise PolicyError("this site has accepted no such agreement")
+    return agreements.parse(record.envelope)
+
+
+def _live_parts(connection: Connection, site: OpenSite, agreement: Agreement, table: str) -> list[LivePart]:
+    """The parts of a table that have not expired and whose keys are alive, in order of day and source."""
+    vault, now = site.require_vault(), site.now(connection)
+    keys = holdings.day_keys(connection, vault, agreement.id, table)
+    bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
+    found = []
+    for part in holdings.parts(connection, vault, agreement=agreement.id, tbl=table):
+        key = keys.get(holdings.KeyPlace(agreement.id, table, part.day, part.bundle))
+        bundle = bundles.get(part.bundle)
+        if key is None or bundle is None:
+            continue
+        day = counted_day(part.day, bundle.created, bundle.at, agreement)
+        if periods.is_expired(day, now, agreement.retention(table), agreement.zone, agreement.terms.ends):
+            continue
+        found.append(
+            LivePart(
+                path=site.paths.root / part.path,
+                key=parquet.part_key(key, part.bundle, table, part.day, part.n),
+                source=part.source,
+                day=day,
+                rows=part.rows,
+                bytes=part.bytes,
+                sha256=part.sha256,
+            )
+        )
+    return found
+
+
+def _coverage_schema() -> dict[str, pl.DataType]:
+    return {"source": pl.String(), "day": pl.Date(), "rows": pl.Int64(), "rejected": pl.Int64()}

@@ -1,0 +1,246 @@
+"""Receipts: a university's signed answers, and a force's reconciliation of them with what it exported.
+
+Guarantees: a receipt says only what the site's records say; accepting one changes nothing but the record that it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import receipt as receipts
+from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.envelope import Envelope
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.manifest import Quality
+from anpr_share.documents.model import LedgerHead, validate, write
+from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
+from anpr_share.errors import FormatError, PolicyError
+from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site.files import create_private, replace_file
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import agreements, partners
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptResult:
+    """One receipt; ``discrepancies`` say in words where it disagrees with what was exported."""
+
+    receipt: str
+    agreement: str
+    partner: str
+    loaded: int
+    refused: int
+    deleted: int
+    at: datetime
+    discrepancies: tuple[str, ...]
+    path: Path | None = None
+
+
+def sign_receipt(
+    site: OpenSite,
+    agreement: Agreement,
+    force: Identity,
+    *,
+    loaded: Sequence[Loaded],
+    refused: Sequence[Refused],
+    deleted: Sequence[Deleted],
+) -> Envelope:
+    """A signed receipt to one force; writes nothing."""
+    head = site.ledger.head()
+    document = Receipt(
+        format=1,
+        agreement=agreement.digest,
+        agreement_id=agreement.id,
+        sender=site.identity.fingerprint,
+        recipient=force.fingerprint,
+        created=site.now(),
+        loaded=tuple(loaded),
+        refused=tuple(refused),
+        deleted=tuple(deleted),
+        head=LedgerHead(seq=head.seq, hash=head.hash),
+    )
+    return dsse.sign(receipts.KIND, write(document), site.signing_key)
+
+
+def write_staged(file: publication.Publication, document: Envelope) -> None:
+    """Write a receipt where it is staged."""
+    create_private(file.temporary, document.encode())
+
+
+def reprint(path: Path, data: bytes) -> None:
+    """Write a recorded receipt once more."""
+    replace_file(path, data)
+
+
+def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:
+    """A receipt for everything loaded, refused or deleted since the last one to this force."""
+    agreement = agreements.in_force(site, agreement_id)
+    force = agreement.party(to)
+    if force is None or force.role != "police":
+        raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
+    with site.writing():
+        made = holdings.receipts(site.db, direction="made", partner=to)
+        since = max((item.at for item in made), default=None)
+        loaded = [
+            item
+            for bundle in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement.id)
+            if bundle.partner == to and bundle.receipt is not None and (since is None or bundle.at > since)
+            for item in receipts.parse(bundle.receipt)[0].loaded
+        ]
+        refusals = holdings.unreported_refusals(site.db, to)
+        deletions = holdings.unreported_deletions(site.db, to)
+        document = sign_receipt(
+            site,
+            agreement,
+            force,
+            loaded=loaded,
+            refused=[
+                Refused(
+                    file=item.file,
+                    bundle=item.bundle,
+                    manifest=item.manifest,
+                    at=item.at,
+                    step=item.step,
+                    reason=item.reason,  # type: ignore[arg-type]  # the code of an error class
+                )
+                for item in refusals
+            ],
+            deleted=[
+                Deleted(
+                    bundle=item.bundle,
+                    table=item.tbl,  # type: ignore[arg-type]  # a table of a loaded bundle
+                    day=item.day,
+                    rows=item.rows,
+                    due=item.due,
+                    at=item.at,
+                )
+                for item in deletions
+            ],
+        )
+        files = publication.stage(site.db, site.paths, [out])
+        try:
+            write_staged(files[0], document)
+            with site.transaction():
+                now = site.now()
+                records.add(
+                    site.db,
+                    holdings.KnownReceipt(document.digest, "made", to, agreement.id, document.encode(), now),
+                )
+                holdings.mark_reported(site.db, [*refusals, *deletions], document.digest)
+                site.record("receipt-made", agreement.id, {"receipt": document.digest, "recipient": to})
+                publication.commit(site.db, files)
+            publication.finish(site.db, site.paths, files)
+        finally:
+            publication.abandon(site.db, site.paths, files)
+        site.checkpoint()
+    return ReceiptResult(
+        document.digest, agreement.id, to, len(loaded), len(refusals), len(deletions), now, (), files[0].final
+    )
+
+
+def accept(site: OpenSite, data: bytes) -> ReceiptResult:
+    """Record a receipt and reconcile it with what was exported. Raises :class:`PolicyError` for a foreign one."""
+    if site.identity.role != "police":
+        raise PolicyError("only a force accepts receipts")
+    receipt, envelope = receipts.parse(data)
+    sender = partners.require_pinned(site, receipt.sender)
+    dsse.verify(envelope, sender.signing)
+    if receipt.recipient != site.identity.fingerprint:
+        raise PolicyError("the receipt is for another force")
+    agreement = agreements.in_force(site, receipt.agreement_id)
+    party = agreement.identity(receipt.sender)
+    if party is None or party.role != "university":
+        raise PolicyError("the receipt does not come from a university that is party to the agreement")
+    if catalogue.agreement_by_digest(site.db, site.require_vault(), receipt.agreement) is None:
+        raise PolicyError("the receipt names a version of the agreement that this site has not accepted")
+    discrepancies = tuple(_discrepancies(site, receipt, party.site))
+    with site.writing():
+        known = any(item.digest == envelope.digest for item in holdings.receipts(site.db, partner=party.site))
+        if not known:
+            with site.transaction():
+                records.add(
+                    site.db,
+                    holdings.KnownReceipt(
+                        envelope.digest, "received", party.site, agreement.id, data, site.now()
+                    ),
+                )
+                agreements.witness(site, party.site, envelope.digest, receipt.head)
+                site.record(
+                    "receipt-accepted",
+                    agreement.id,
+                    {
+                        "discrepancies": len(discrepancies),
+                        "loaded": len(receipt.loaded),
+                        "receipt": envelope.digest,
+                        "sender": party.site,
+                    },
+                )
+        site.checkpoint()
+    return ReceiptResult(
+        envelope.digest,
+        agreement.id,
+        party.site,
+        len(receipt.loaded),
+        len(receipt.refused),
+        len(receipt.deleted),
+        receipt.created,
+        discrepancies,
+    )
+
+
+def listed(site: OpenSite) -> tuple[ReceiptResult, ...]:
+    """All receipts that this site made or received, reconciled anew."""
+    found = []
+    for item in holdings.receipts(site.db):
+        receipt, _ = receipts.parse(item.envelope)
+        faults = tuple(_discrepancies(site, receipt, item.partner)) if item.direction == "received" else ()
+        found.append(
+            ReceiptResult(
+                item.digest,
+                item.agreement,
+                item.partner,
+                len(receipt.loaded),
+                len(receipt.refused),
+                len(receipt.deleted),
+                item.at,
+                faults,
+            )
+        )
+    return tuple(found)
+
+
+def _discrepancies(site: OpenSite, receipt: Receipt, partner: str) -> list[str]:
+    """Where a receipt disagrees with this force's own records, in words."""
+    faults = []
+    for loaded in receipt.loaded:
+        bundle = holdings.bundle(site.db, site.vault, loaded.bundle)
+        if bundle is None or bundle.direction != "exported" or bundle.partner != partner:
+            faults.append(f"bundle {loaded.bundle} was never exported to {partner}")
+            continue
+        if bundle.manifest != loaded.manifest:
+            faults.append(f"bundle {loaded.bundle} was loaded with another content than was exported")
+            continue
+        faults += _row_faults(bundle, loaded)
+    return faults
+
+
+def _row_faults(bundle: holdings.Bundle, loaded: Loaded) -> list[str]:
+    if bundle.quality is None:
+        raise FormatError("the quality record of an exported bundle is missing here")
+    quality = validate(Quality, bundle.quality, "quality record")
+    sent: dict[tuple[str, str], int] = {}
+    for table in quality.tables:
+        if table.days:
+            sent |= {(table.table, day.day.isoformat()): day.rows for day in table.days if day.rows}
+        else:
+            sent[table.table, "undated"] = table.rows_out
+    came: dict[tuple[str, str], int] = {(day.table, day.day): day.rows + day.expired for day in loaded.days}
+    return [
+        f"bundle {loaded.bundle}: {table} of {day}: {sent.get((table, day), 0)} rows exported, {came.get((table, day), 0)} accounted for"
+        for table, day in sorted(sent.keys() | came.keys())
+        if sent.get((table, day), 0) != came.get((table, day), 0)
+    ]

@@ -1,0 +1,104 @@
+"""A university's request: windows of capture days, a fresh one-time key for each.
+
+Guarantees: the private keys are in the vault's care before the request exists as a file; a request names one force, one
+agreement and this site.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from anpr_share import periods
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import request as requests
+from anpr_share.documents.keys import OpeningKey
+from anpr_share.documents.model import LedgerHead, write
+from anpr_share.errors import PolicyError
+from anpr_share.site import catalogue, holdings, publication
+from anpr_share.site.files import create_private
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import agreements, partners
+from anpr_share.work.verifying import require_in_force
+
+
+@dataclass(frozen=True, slots=True)
+class RequestResult:
+    """A request that was written. ``expires`` is when its last window's key is destroyed."""
+
+    request: str
+    agreement: str
+    recipient: str
+    windows: tuple[periods.Window, ...]
+    expires: datetime
+    path: Path
+
+
+def request(
+    site: OpenSite, agreement_id: str, to: str, first: date, last: date, every: periods.Duration | None, out: Path
+) -> RequestResult:
+    """Ask a force for the capture days ``first`` to ``last``, in one window or one for each ``every``.
+
+    Raises :class:`PolicyError` if the agreement, this site's role in it or the force forbids it.
+    """
+    agreement = agreements.in_force(site, agreement_id)
+    now = site.now()
+    require_in_force(agreement, now)
+    mine = agreement.identity(site.identity.fingerprint)
+    if mine is None or mine.role != "university":
+        raise PolicyError("only a university that is party to the agreement asks for data")
+    force = agreement.party(to)
+    if force is None or force.role != "police":
+        raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
+    partners.require_pinned(site, force.fingerprint)
+    windows = periods.windows(first, last, every)
+    keys = [OpeningKey.generate() for _ in windows]
+    head = site.ledger.head()
+    document = requests.Request(
+        format=1,
+        agreement=agreement.digest,
+        agreement_id=agreement.id,
+        sender=site.identity.fingerprint,
+        recipient=force.fingerprint,
+        created=now,
+        windows=tuple(
+            requests.RequestedWindow(
+                first=window.first, last=window.last, key=base64.standard_b64encode(key.public).decode("ascii")
+            )
+            for window, key in zip(windows, keys, strict=True)
+        ),
+        head=LedgerHead(seq=head.seq, hash=head.hash),
+    )
+    envelope = dsse.sign(requests.KIND, write(document), site.signing_key)
+    vault = site.require_vault()
+    with site.writing():
+        files = publication.stage(site.db, site.paths, [out])
+        try:
+            create_private(files[0].temporary, envelope.encode())
+            with site.transaction():
+                known = catalogue.KnownRequest(
+                    envelope.digest, agreement.id, force.site, "made", envelope.encode(), now
+                )
+                catalogue.record_request(site.db, vault, known, windows)
+                for window, key in zip(windows, keys, strict=True):
+                    holdings.put_onetime_key(site.db, vault, envelope.digest, window.first, key)
+                site.record(
+                    "request-made",
+                    agreement.id,
+                    {
+                        "first": first.isoformat(),
+                        "last": last.isoformat(),
+                        "recipient": force.site,
+                        "request": envelope.digest,
+                        "windows": len(windows),
+                    },
+                )
+                publication.commit(site.db, files)
+            publication.finish(site.db, site.paths, files)
+        finally:
+            publication.abandon(site.db, site.paths, files)
+        site.checkpoint()
+    expires = max(document.dies(window, agreement.zone) for window in document.windows)
+    return RequestResult(envelope.digest, agreement.id, force.site, windows, expires, files[0].final)

@@ -1,0 +1,162 @@
+"""One screen about a site: what is agreed, held, due and waiting. Needs no passphrase and changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from anpr_share import periods
+from anpr_share.documents import agreement as agreements
+from anpr_share.documents import request as requests
+from anpr_share.documents.agreement import Agreement
+from anpr_share.errors import PolicyError
+from anpr_share.site import catalogue, holdings, publication
+from anpr_share.site.opened import OpenSite
+from anpr_share.work.loading import counted_day
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementStatus:
+    """One agreement: its term, and the days of reads held under it."""
+
+    agreement: str
+    version: int
+    title: str
+    starts: date
+    ends: date
+    in_force: bool
+    bundles: int
+    rows: int
+    days: int
+    first_day: date | None
+    last_day: date | None
+    overdue_days: int
+    next_deletion: datetime | None
+    next_deletion_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatus:
+    """One request: how many of its windows are answered, open and expired."""
+
+    request: str
+    agreement: str
+    partner: str
+    direction: str
+    used: int
+    open: int
+    expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """The whole screen. ``overdue`` says in words what should have been destroyed; ``warnings`` the rest."""
+
+    site: str
+    name: str
+    role: str
+    fingerprint: str
+    now: datetime
+    partners: int
+    agreements: tuple[AgreementStatus, ...]
+    requests: tuple[RequestStatus, ...]
+    ledger_lines: int
+    overdue: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def status(site: OpenSite) -> StatusResult:
+    """Read what the site's records say; they are not authenticated without the passphrase."""
+    warnings: list[str] = []
+    try:
+        now = site.now()
+    except PolicyError as error:
+        # The system clock is behind the ledger, whose last time is then the later of the two.
+        last = site.ledger.last_time()
+        if last is None:
+            raise
+        warnings.append(error.message)
+        now = last
+    found = tuple(_agreement(site, agreements.parse(item.envelope), now) for item in catalogue.agreements(site.db, None))
+    overdue = [
+        f"{item.agreement}: {item.overdue_days} days held past their delete-by" for item in found if item.overdue_days
+    ]
+    late = [item for item in holdings.registered(site.db, None) if item.delete_by <= now]
+    if late:
+        overdue.append(f"{len(late)} registered extracts or outputs are past their delete-by")
+    if site.restored:
+        warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
+    if unfinished := publication.pending(site.db, site.paths):
+        warnings.append(f"{len(unfinished)} files of an interrupted command wait for the next command to finish them")
+    return StatusResult(
+        site=site.identity.site,
+        name=site.identity.name,
+        role=site.identity.role,
+        fingerprint=site.identity.fingerprint,
+        now=now,
+        partners=sum(item.status == "pinned" for item in catalogue.partners(site.db, None)),
+        agreements=found,
+        requests=tuple(_requests(site, now)),
+        ledger_lines=site.ledger.head().seq,
+        overdue=tuple(overdue),
+        warnings=tuple(warnings),
+    )
+
+
+def _agreement(site: OpenSite, agreement: Agreement, now: datetime) -> AgreementStatus:
+    terms = agreement.terms
+    today = periods.day_of(now, agreement.zone)
+    bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
+    rows, overdue, days = 0, set(), set()
+    due: Counter[datetime] = Counter()
+    for part in holdings.parts(site.db, None, agreement=agreement.id):
+        bundle = bundles.get(part.bundle)
+        if bundle is None:
+            continue
+        day = counted_day(part.day, bundle.created, bundle.at, agreement)
+        delete_by = periods.delete_by(day, agreement.retention(part.tbl), agreement.zone, terms.ends)
+        if delete_by <= now:
+            overdue.add((part.tbl, day))
+            continue
+        rows += part.rows
+        if part.tbl == "reads" and day not in days:
+            days.add(day)
+            due[delete_by] += 1
+    following = min(due, default=None)
+    return AgreementStatus(
+        agreement=agreement.id,
+        version=terms.version,
+        title=terms.title,
+        starts=terms.starts,
+        ends=terms.ends,
+        in_force=terms.starts <= today <= terms.ends,
+        bundles=len(bundles),
+        rows=rows,
+        days=len(days),
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+        overdue_days=len(overdue),
+        next_deletion=following,
+        next_deletion_days=due[following] if following is not None else 0,
+    )
+
+
+def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
+    for known in catalogue.requests(site.db, None):
+        request, _ = requests.parse(known.envelope)
+        record = catalogue.agreement(site.db, None, known.agreement)
+        zone = agreements.parse(record.envelope).zone if record is not None else None
+        used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
+        unused = [window for window in request.windows if window.first not in used]
+        expired = [window for window in unused if zone is not None and now >= request.dies(window, zone)]
+        yield RequestStatus(
+            known.digest,
+            known.agreement,
+            known.partner,
+            known.direction,
+            len(used),
+            len(unused) - len(expired),
+            len(expired),
+        )

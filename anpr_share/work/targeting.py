@@ -1,0 +1,137 @@
+"""Targets of an extract, checked, minimised and pseudonymised. They are few, so they are held in memory.
+
+Guarantees: victims' vehicles and handling codes that are not agreed stay in the force, counted; free text is never
+read; dates leave at the agreed resolution; rows leave ordered by all their columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from anpr_share.documents.agreement import Agreement
+from anpr_share.errors import PolicyError, UsageError
+from anpr_share.pseudonyms import LinkageKey, PlateTable
+from anpr_share.tables.checks import SwappedColumns, Vocabulary, plate_like, prepare_targets, split_plates, vrm_cells
+from anpr_share.tables.extract import open_extract
+from anpr_share.tables.profile import Profile
+from anpr_share.work.pseudonymising import Tally
+
+VICTIM = "victim"
+HANDLING = "handling"
+_DATES = ("offence_from", "offence_to", "convicted_on")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedTargets:
+    """``frame`` has the agreed columns; ``vehicles`` are the tokens that a sample of reads always keeps."""
+
+    frame: pl.DataFrame
+    tally: Tally
+
+    @property
+    def vehicles(self) -> frozenset[str]:
+        """The vehicle tokens."""
+        return frozenset(self.frame["vehicle"].to_list())
+
+
+def release_targets(
+    paths: Sequence[str],
+    profile: Profile,
+    agreement: Agreement,
+    key: LinkageKey,
+    site: str,
+    on_rejects: Callable[[int, pl.DataFrame], None] | None = None,
+) -> ReleasedTargets:
+    """Read targets and keep what may leave.
+
+    Raises :class:`PolicyError` if the agreement has no targets or the profile lacks a column that a rule of it needs,
+    :class:`InputError` for an extract that cannot be used.
+    """
+    terms = agreement.terms.targets
+    if terms is None:
+        raise PolicyError(f"the agreement {agreement.id} has no targets, so none may leave")
+    if profile.table != "targets":
+        raise UsageError("the profile of the targets is for another table")
+    fields = _needed(terms.columns, profile, victims=terms.victims, handling=terms.handling is not None)
+    extract = open_extract(paths, profile, fields)
+    plates = PlateTable(key, alike="vehicle_alike" in terms.columns, sample=None)
+    offences, swapped, tally = Vocabulary(), SwappedColumns(profile, "log"), Tally()
+    frames = []
+    for batch in extract.batches():
+        split = split_plates(batch, profile)
+        ids = plates.ids(vrm_cells(split, profile))
+        prepared = prepare_targets(
+            split, profile, plate_status=plates.frame["status"].gather(ids), offences=offences
+        )
+        if on_rejects is not None:
+            on_rejects(batch.file, prepared.failures())
+        (log,) = profile.columns.sources("log")
+        logs = batch.frame[log]
+        swapped.add(logs.is_not_null(), plate_like(logs))
+        tally.rows_in += batch.frame.height
+        tally.split += split.frame.height - batch.frame.height
+        tally.rejected.update(prepared.frame["rule"].drop_nulls().to_list())
+        frames.append(prepared.frame.with_columns(ids.alias("plate")).filter(pl.col("rule").is_null()))
+    swapped.refuse()
+    kept = _withhold(pl.concat(frames), terms.victims, terms.handling, tally)
+    frame = _pseudonymised(kept, plates.frame, key, site, month=terms.date_resolution == "month").select(terms.columns)
+    tally.rows_out = frame.height
+    tally.duplicates = frame.height - frame.n_unique()
+    judged = plates.frame.select(pl.all().gather(kept["plate"]))
+    tally.families.update(judged["family"].cast(pl.String).to_list())
+    tally.ambiguous = int(judged["ambiguous"].sum())
+    return ReleasedTargets(frame.sort(terms.columns), tally)
+
+
+def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling: bool) -> tuple[str, ...]:
+    """The profile's fields to read: what leaves, and what decides about leaving."""
+    fields = ["vrm", "log", "offence", *(name for name in columns if name in profile.fields)]
+    for needed, name, rule in ((not victims, "person_category", "victims = false"), (handling, "handling", "handling")):
+        if needed and name not in profile.fields:
+            raise PolicyError(
+                f"the agreement says {rule}, and the profile does not map {name}",
+                hint=f"add {name} to [columns] of the targets' profile",
+            )
+        if needed:
+            fields.append(name)
+    lacking = [name for name in columns if name not in (*profile.fields, "vehicle", "vehicle_alike", *_DATES)]
+    if lacking:
+        raise PolicyError(
+            f"the agreement lists {', '.join(lacking)}, and the profile does not map them",
+            hint="add them to [columns] of the targets' profile",
+        )
+    return tuple(dict.fromkeys(fields))
+
+
+def _withhold(
+    accepted: pl.DataFrame, victims: bool, handling: Sequence[str] | None, tally: Tally  # noqa: FBT001
+) -> pl.DataFrame:
+    if not victims:
+        # A row without a category may be a victim's: it stays.
+        inside = pl.col("person_category").is_in(["suspect", "convicted", "witness"]).fill_null(value=False)
+        kept = accepted.filter(inside)
+        tally.withheld[VICTIM] += int((accepted["person_category"] == "victim").sum())
+        tally.withheld["category-missing"] += int(accepted["person_category"].is_null().sum())
+        accepted = kept
+    if handling is not None:
+        kept = accepted.filter(pl.col("handling").is_in(list(handling)).fill_null(value=False))
+        tally.withheld[HANDLING] += accepted.height - kept.height
+        accepted = kept
+    return accepted
+
+
+def _pseudonymised(kept: pl.DataFrame, plates: pl.DataFrame, key: LinkageKey, site: str, *, month: bool) -> pl.DataFrame:
+    frame = kept.drop("vrm", "log").with_columns(
+        plates["vehicle"].gather(kept["plate"]).alias("vehicle"),
+        *([plates["vehicle_alike"].gather(kept["plate"]).alias("vehicle_alike")] if "vehicle_alike" in plates.columns else []),
+        key.logs(site, kept["log"]).alias("log"),
+    )
+    for name in _DATES:
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.Date).alias(name))
+        elif month:
+            frame = frame.with_columns(pl.col(name).dt.month_start())
+    return frame

@@ -1,0 +1,230 @@
+"""The eight verification steps of a bundle, in order, with the numbers that the specification gives them.
+
+1. container · 2. signature · 3. manifest · 4. members · 5. standing (agreement, parties, request, window, key check) ·
+6. digests · 7. keys · 8. parts.
+
+Guarantees: a step runs only after all before it have passed; each failure says its number; nothing is written.
+Steps 5 and 7 are pure functions over parsed documents, so that each rule can be tested on any date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import BinaryIO
+
+from anpr_share import container, periods
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import manifest as manifests
+from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.envelope import Envelope
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.keys import OpeningKey
+from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
+from anpr_share.documents.request import Request, RequestedWindow
+from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
+from anpr_share.vrm import RULES
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A bundle after steps 1 and 3: its members and what its manifest says, proved by nobody yet."""
+
+    members: tuple[container.Member, ...]
+    envelope: Envelope
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a recipient knows that step 5 compares a manifest with.
+
+    ``held`` are the days of reads already held from the sender; ``key_checks`` the key checks of the agreement's other
+    bundles; ``window_used`` the bundle that the window was answered with, if any.
+    """
+
+    agreement: Agreement
+    recipient: Identity
+    sender: Identity
+    request: Request
+    request_digest: str
+    window_used: str | None
+    held: frozenset[date]
+    key_checks: frozenset[str]
+
+
+def read_container(file: BinaryIO) -> tuple[tuple[container.Member, ...], Envelope]:
+    """Step 1: the container is canonical, and its first member is a manifest's envelope."""
+    try:
+        members = container.read(file)
+        data = container.open_member(file, members[0]).read()
+        return members, dsse.parse(data, manifests.KIND)
+    except AnprShareError as error:
+        raise _at_step(error, 1) from None
+
+
+def check_signature(envelope: Envelope, sender: Identity) -> None:
+    """Step 2: the manifest is signed by the pinned sender, and by nobody else."""
+    try:
+        dsse.verify(envelope, sender.signing)
+    except AnprShareError as error:
+        raise _at_step(error, 2) from None
+
+
+def parse_manifest(envelope: Envelope) -> Manifest:
+    """Step 3: the very bytes that were signed are a manifest."""
+    try:
+        return manifests.from_envelope(envelope)
+    except AnprShareError as error:
+        raise _at_step(error, 3) from None
+
+
+def check_members(members: Sequence[container.Member], manifest: Manifest) -> None:
+    """Step 4: the members are exactly those that the manifest lists, with those sizes, in that order."""
+    listed = list(manifest.members().items())
+    found = [(member.name, member.size) for member in members[1:]]
+    if found != listed:
+        missing, extra = dict(listed).keys() - dict(found).keys(), dict(found).keys() - dict(listed).keys()
+        what = (
+            f"{len(missing)} members are missing and {len(extra)} are not listed"
+            if missing or extra
+            else "a member has another size or place than the manifest says"
+        )
+        raise VerificationError(f"the bundle does not hold what its manifest lists: {what}", step=4)
+
+
+def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> RequestedWindow:
+    """Step 5: agreement, sender, recipient, request, window, key check and normaliser match and are in force.
+
+    Returns the request's window that the bundle answers. Raises :class:`PolicyError`.
+    """
+    agreement = standing.agreement
+    _require(manifest.agreement == agreement.digest, "the bundle was made under another version of the agreement")
+    require_in_force(agreement, now, step=5)
+    sender = agreement.identity(manifest.sender)
+    _require(
+        sender is not None and sender.role == "police" and manifest.sender == standing.sender.fingerprint,
+        "the sender of the bundle is not a police party of the agreement",
+    )
+    _require(manifest.recipient == standing.recipient.fingerprint, "the bundle is for another recipient")
+    request = standing.request
+    _require(manifest.request == standing.request_digest, "the bundle answers another request")
+    _require(
+        request.agreement == manifest.agreement
+        and request.sender == manifest.recipient
+        and request.recipient == manifest.sender,
+        "the bundle answers a request that was put to another force or under another agreement",
+    )
+    window = next((item for item in request.windows if item.window == manifest.window.window), None)
+    if window is None:
+        raise PolicyError("the bundle answers a window that was never asked for", step=5)
+    _require(
+        standing.window_used is None or standing.window_used == manifest.bundle,
+        "this window of the request has been answered already",
+    )
+    _require(now < request.dies(window, agreement.zone), "the window of the request has expired")
+    _require(
+        manifest.created <= now + periods.CREATED_TOLERANCE,
+        "the bundle says that it was made in the future: one of the two clocks is wrong",
+    )
+    _require(manifest.normaliser == RULES, "the bundle's plates were normalised by other rules than ours")
+    _require(
+        standing.key_checks <= {manifest.key_check},
+        "the bundle was made with another linkage key than the agreement's other bundles: its tokens would link to nothing",
+    )
+    _check_tables(manifest, agreement, standing.held)
+    return window
+
+
+def _check_tables(manifest: Manifest, agreement: Agreement, held: frozenset[date]) -> None:
+    window = manifest.window.window
+    for table in manifest.tables:
+        _require(
+            table.columns == agreement.columns(table.name),
+            f"the columns of {table.name} are not those of the agreement",
+        )
+        for day in {part.day for part in table.parts} - {UNDATED}:
+            parsed = date.fromisoformat(day)
+            _require(window.contains(parsed), f"the bundle holds {day}, which lies outside its window")
+            _require(parsed not in held, f"{day} is already held from this force")
+
+
+def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = None) -> None:
+    """Raise :class:`PolicyError` unless today lies within the agreement's ``starts`` and ``ends``."""
+    today = periods.day_of(now, agreement.zone)
+    if today < agreement.terms.starts:
+        raise PolicyError(f"the agreement {agreement.id} begins on {agreement.terms.starts}", step=step)
+    if today > agreement.terms.ends:
+        raise PolicyError(f"the agreement {agreement.id} ended on {agreement.terms.ends}", step=step)
+
+
+def check_digests(file: BinaryIO, members: Sequence[container.Member], manifest: Manifest) -> None:
+    """Step 6: every member has the digest that the manifest says, and the CRC that the container says."""
+    digests = manifest.digests()
+    for member in members:
+        digest, crc = container.digest_member(file, member)
+        if crc != member.crc or (member.name in digests and digest != digests[member.name]):
+            raise VerificationError(f"the content of {member.name} has been changed", step=6)
+
+
+def open_keys(sealed: bytes, manifest: Manifest, key: OpeningKey) -> Sealed:
+    """Step 7, first half: the sealed keys open, are 32 bytes, pairwise distinct, and fit the manifest."""
+    info = manifests.sealed_info(manifest.sender, manifest.agreement, manifest.request, manifest.bundle)
+    try:
+        content = manifests.read_sealed(key.open(sealed, info))
+        keys = content.by_day()
+    except AnprShareError as error:
+        raise _at_step(error, 7) from None
+    listed = {(table.name, part.day) for table in manifest.tables for part in table.parts}
+    if set(keys) != listed:
+        raise VerificationError("the sealed keys are not those of the days in the manifest", step=7)
+    _check_quality(manifest, content)
+    return content
+
+
+def _check_quality(manifest: Manifest, content: Sealed) -> None:
+    """What the sender says of its rows must agree with what it signed, or its receipts could never add up."""
+    quality = {item.table: item for item in content.quality.tables}
+    if len(quality) != len(content.quality.tables) or set(quality) != {table.name for table in manifest.tables}:
+        raise VerificationError("the quality record is of other tables than the manifest", step=7)
+    for table in manifest.tables:
+        if table.name != "reads":
+            continue
+        rows: dict[str, int] = {}
+        for part in table.parts:
+            rows[part.day] = rows.get(part.day, 0) + (part.rows or 0)
+        counted = {day.day.isoformat(): day.rows for day in quality["reads"].days if day.rows}
+        if counted != {day: count for day, count in rows.items() if count}:
+            raise VerificationError("the quality record counts other rows than the manifest", step=7)
+
+
+def require_unseen(marks: Mapping[tuple[str, str], bytes], seen: frozenset[bytes]) -> None:
+    """Step 7, second half: no key of this bundle has ever come here before (``marks`` are MACs of the keys)."""
+    if any(mark in seen for mark in marks.values()):
+        raise VerificationError("a day key of the bundle has been used before", step=7)
+
+
+def file_digest(file: BinaryIO) -> str:
+    """SHA-256 of a whole file, lower-case hex."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as a sentence at each rule
+    if not holds:
+        raise PolicyError(message, step=5)
+
+
+def _at_step(error: AnprShareError, step: int) -> AnprShareError:
+    if isinstance(error, FormatError):
+        return FormatError(error.message, hint=error.hint, step=step)
+    if isinstance(error, VerificationError):
+        return VerificationError(error.message, hint=error.hint, step=step)
+    return error

@@ -1,0 +1,85 @@
+"""Parts are standard encrypted Parquet: other readers open them with the part key and nothing else."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from anpr_share import parquet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("pyarrow")
+duckdb = pytest.importorskip("duckdb")
+
+import pyarrow.parquet as pq  # noqa: E402 - after the skip
+import pyarrow.parquet.encryption as pe  # noqa: E402 - after the skip
+
+DAY_KEY = bytes(range(32))
+ROWS = [
+    ("00000000000000000000000000000001", datetime(2026, 3, 1, 0, 0, 0, tzinfo=UTC), "current"),
+    ("00000000000000000000000000000002", datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC), None),
+    ("ffffffffffffffffffffffffffffffff", datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC), "other"),
+]
+
+
+@pytest.fixture
+def key() -> bytes:
+    return parquet.part_key(DAY_KEY, "a-bundle", "reads", "2026-03-01", 0)
+
+
+@pytest.fixture
+def part(tmp_path: Path, key: bytes) -> Path:
+    path = tmp_path / "2026-03-01-0.parquet"
+    schema = pl.Schema({"vehicle": pl.String(), "captured_at": pl.Datetime("us", "UTC"), "vrm_family": pl.String()})
+    parquet.write_part(pl.DataFrame(ROWS, schema=schema, orient="row"), path, key)
+    return path
+
+
+def test_pyarrow_reads_a_part_with_its_key(part: Path, key: bytes) -> None:
+    table = pq.read_table(part, decryption_properties=pe.create_decryption_properties(key))
+    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == ROWS
+    assert [str(field.type) for field in table.schema][1] == "timestamp[us, tz=UTC]"
+
+
+def test_pyarrow_opens_nothing_without_a_key(part: Path, key: bytes) -> None:
+    with pq.ParquetFile(part, decryption_properties=pe.create_decryption_properties(key)) as file:
+        assert file.metadata.num_rows == 3
+    with pytest.raises(OSError, match="no decryption"):
+        pq.read_table(part)
+
+
+def test_pyarrow_refuses_another_key(part: Path) -> None:
+    with pytest.raises(OSError):  # noqa: PT011 - the wording is pyarrow's
+        pq.read_table(part, decryption_properties=pe.create_decryption_properties(bytes(32)))
+
+
+def test_duckdb_reads_a_part_with_its_key(part: Path, key: bytes) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"PRAGMA add_parquet_key('part', '{base64.b64encode(key).decode()}')")
+        found = connection.execute(
+            "SELECT vehicle, epoch_us(captured_at), vrm_family "
+            "FROM read_parquet(?, encryption_config = {footer_key: 'part'})",
+            [str(part)],
+        ).fetchall()
+    assert found == [(vehicle, int(time.timestamp()) * 10**6, family) for vehicle, time, family in ROWS]
+
+
+def test_duckdb_refuses_another_key(part: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"PRAGMA add_parquet_key('part', '{base64.b64encode(bytes(32)).decode()}')")
+        with pytest.raises(duckdb.Error):
+            connection.execute("SELECT * FROM read_parquet(?, encryption_config = {footer_key: 'part'})", [str(part)])
+
+
+def test_a_part_that_pyarrow_wrote_is_read(part: Path, key: bytes, tmp_path: Path) -> None:
+    table = pq.read_table(part, decryption_properties=pe.create_decryption_properties(key))
+    other = tmp_path / "pyarrow.parquet"
+    pq.write_table(table, other, encryption_properties=pe.create_encryption_properties(key))
+    assert parquet.read_part(other, key).rows() == ROWS

@@ -1,0 +1,333 @@
+"""Tokens of one cell, of a column, and of batches through the tables; the published cases are in tests/vectors."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from anpr_share.errors import UsageError
+from anpr_share.pseudonyms import (
+    CameraTable,
+    LinkageKey,
+    PlateTable,
+    camera_message,
+    is_identifier,
+    netstring,
+    sample_threshold,
+    validate_identifier,
+)
+from anpr_share.vrm import canonicalise
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+SECRET = bytes(range(32))
+KEY = LinkageKey(SECRET, "msv-2026")
+ALIKE = str.maketrans("ODQIZSGB", "00012568")
+MIXED = [
+    "AB12CDE", "ab12 cde", "  AB12-CDE  ", "ABI2CDE", None, "", "n/a", "AB12?", "?", "\u00c4B12", "12OAB", "120AB",
+    "AIZ 1234", "A\x00", "A", "A1", "A1\x00", "A1\x00\x00\x00\x00\x00\x00", "46HVR9-NLD", "AB12\nCDE",
+    "\uff21\uff22\uff11\uff12CDE", "a plate longer than eight bytes", "ABCDEFGHIJ", "é1234567", "AB12CDEFGé",
+]  # fmt: skip
+
+
+def expected_token(field: str, message: bytes) -> str:
+    info = f"anpr-share/1/msv-2026/{field}".encode()
+    key = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(SECRET)
+    return hmac.new(key, message, hashlib.sha256).digest()[:16].hex()
+
+
+def expected_row(raw: str | None, threshold: int | None = None) -> tuple[object, ...]:
+    found = canonicalise(raw)
+    if found.vrm is None:
+        return found.status, None, False, None, None, threshold is None
+    sampled = threshold is None or int(expected_token("sample", found.vrm.encode())[:16], 16) < threshold
+    token = expected_token("vrm", found.vrm.encode())
+    alike = expected_token("vrm-alike", found.vrm.translate(ALIKE).encode())
+    return found.status, found.family, found.ambiguous, token, alike, sampled
+
+
+def plates(count: int, offset: int = 0) -> list[str | None]:
+    return [
+        f"AB{n % 100:02}{n // 100:03}".replace("0", "X") + ("" if n % 3 else " é"[n % 2])
+        for n in range(offset, offset + count)
+    ]
+
+
+@pytest.mark.parametrize("text", ["a", "msv-2026", "0", "a" * 64, "con-2026", "com10", "com0", "lpt"])
+def test_an_identifier(text: str) -> None:
+    assert is_identifier(text)
+    validate_identifier(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A",
+        "a--b",
+        "-a",
+        "a-",
+        "a_b",
+        "a b",
+        "a.b",
+        "é",
+        "a\n",
+        "a" * 65,
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        "com1",
+        "lpt9",
+        "../a",
+    ],
+)
+def test_not_an_identifier(text: str) -> None:
+    assert not is_identifier(text)
+    with pytest.raises(UsageError):
+        validate_identifier(text)
+
+
+def test_netstrings_tell_parts_apart() -> None:
+    assert netstring(b"CAM-1", b"") == b"5:CAM-1,0:,"
+    assert netstring(b"1", b"23") != netstring(b"12", b"3")
+    assert netstring() == b""
+
+
+def test_a_camera_is_its_trimmed_parts_in_nfc() -> None:
+    assert camera_message([" 1\u2003", None, "e\u0301"]) == "1:1,0:,2:é,".encode()
+    assert camera_message([None, " ", ""]) is None
+    assert camera_message(["\x1c"]) == b"1:\x1c,"
+
+
+@pytest.mark.parametrize(("rate", "threshold"), [("1", 2**64), ("1.0", 2**64), ("0.5", 2**63), ("0.1", 2**64 // 10)])
+def test_a_threshold_is_exact(rate: str, threshold: int) -> None:
+    assert sample_threshold(rate) == threshold
+
+
+@pytest.mark.parametrize("rate", ["", "0", "0.0", "1.1", "-0.5", "5e-2", "1/20", " 0.5", "nan", ".5", "0,5", "\u0661"])
+def test_another_text_is_no_rate(rate: str) -> None:
+    with pytest.raises(UsageError):
+        sample_threshold(rate)
+
+
+@pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33)])
+def test_a_linkage_key_is_32_bytes(secret: bytes) -> None:
+    with pytest.raises(UsageError):
+        LinkageKey(secret, "msv-2026")
+
+
+def test_an_agreement_is_named_by_an_identifier() -> None:
+    with pytest.raises(UsageError):
+        LinkageKey(SECRET, "MSV 2026")
+
+
+def test_a_key_does_not_show_and_is_not_copied() -> None:
+    assert repr(KEY) == "LinkageKey(<secret>, 'msv-2026')"
+    assert not hasattr(KEY, "__dict__")
+    escapes: list[Callable[[object], object]] = [pickle.dumps, copy.copy, copy.deepcopy]
+    for escape in escapes:
+        with pytest.raises(TypeError):
+            escape(KEY)
+    assert LinkageKey(SECRET, "msv-2026") != KEY
+
+
+def test_tables_do_not_show_what_they_hold() -> None:
+    table = PlateTable(KEY, alike=True, sample=None)
+    table.ids(pl.Series(["AB12CDE"]))
+    cameras = CameraTable(KEY, "lancashire")
+    cameras.ids(pl.DataFrame({"a": ["CAM-1"]}))
+    assert (repr(table), repr(cameras)) == ("PlateTable(1 rows)", "CameraTable(1 rows)")
+
+
+def test_tokens_are_hmac_under_a_derived_key() -> None:
+    assert KEY.vrm("ab12 cde") == expected_token("vrm", b"AB12CDE")
+    assert KEY.vrm_alike("ab12 cde") == expected_token("vrm-alike", b"A812C0E")
+    assert KEY.camera("lancashire", ["1", None, "4"]) == expected_token("camera/lancashire", b"1:1,0:,1:4,")
+    assert KEY.log("lancashire", " INT-1\u00a0") == expected_token("log/lancashire", b"INT-1")
+    assert KEY.check == expected_token("check", b"")[:16]
+    assert KEY.sample("ab12 cde") == int(expected_token("sample", b"AB12CDE")[:16], 16)
+    assert KEY.hash_many("vrm", ["AB12CDE", ""]) == [expected_token("vrm", b"AB12CDE"), expected_token("vrm", b"")]
+
+
+def test_alike_merges_the_letters_that_cameras_confuse() -> None:
+    assert KEY.vrm_alike("BD51SMR") == KEY.vrm_alike("8D5ISMR") == KEY.vrm_alike("BOSISMR")
+    assert KEY.vrm("BD51SMR") != KEY.vrm("8D51SMR")
+
+
+def test_another_agreements_tokens_say_nothing_of_ours() -> None:
+    other = LinkageKey(SECRET, "msv-2027")
+    assert other.vrm("AB12CDE") != KEY.vrm("AB12CDE")
+    assert other.check != KEY.check
+
+
+@pytest.mark.parametrize("raw", ["", "n/a", "AB12?", "\u00c4B12CDE", "ABCDEFGHIJK"])
+def test_what_is_not_ok_has_no_token_and_is_not_told(raw: str) -> None:
+    for token in (KEY.vrm, KEY.vrm_alike, KEY.sample):
+        with pytest.raises(UsageError) as caught:
+            token(raw)
+        assert not raw or raw not in str(caught.value)
+
+
+def test_an_empty_camera_or_log_has_no_token() -> None:
+    with pytest.raises(UsageError):
+        KEY.camera("lancashire", ["", None])
+    with pytest.raises(UsageError):
+        KEY.log("lancashire", "\u3000")
+
+
+def test_a_site_is_named_by_an_identifier() -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: KEY.camera("a/b", ["1"]),
+        lambda: KEY.log("", "1"),
+        lambda: CameraTable(KEY, "Lancashire"),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError):
+            call()
+
+
+def test_text_beyond_utf_8_is_refused_without_being_told() -> None:
+    for call in (lambda: KEY.camera("lancashire", ["CAM\ud800"]), lambda: KEY.log("lancashire", "CAM\ud800")):
+        with pytest.raises(UsageError) as caught:
+            call()
+        assert "CAM" not in str(caught.value)
+        assert caught.value.__suppress_context__
+
+
+def test_a_column_of_vehicles() -> None:
+    found = KEY.vrms(pl.Series(MIXED))
+    assert found.to_list() == [expected_row(raw)[3] for raw in MIXED]
+    assert KEY.vrms(pl.Series([], dtype=pl.String)).dtype == pl.String
+
+
+def test_columns_of_cameras() -> None:
+    frame = pl.DataFrame(
+        {"feed": ["1", "12", None, " "], "source": ["23", "3", None, ""], "camera": ["4", "4", None, None]}
+    )
+    assert KEY.cameras("lancashire", frame).to_list() == [
+        KEY.camera("lancashire", ["1", "23", "4"]), KEY.camera("lancashire", ["12", "3", "4"]), None, None
+    ]  # fmt: skip
+    assert KEY.cameras("lancashire", frame.clear()).to_list() == []
+
+
+def test_a_column_of_logs() -> None:
+    found = KEY.logs("lancashire", pl.Series(["INT-1", None, " INT-1 ", "\u2003", "INT-2"]))
+    token = KEY.log("lancashire", "INT-1")
+    assert found.to_list() == [token, None, token, None, KEY.log("lancashire", "INT-2")]
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_few_and_many_distinct_cells_are_numbered_alike(times: int) -> None:
+    table = PlateTable(KEY, alike=False, sample=None)
+    batch = [*plates(30), None] * times
+    for _ in range(2):
+        ids = table.ids(pl.Series(batch))
+        assert table.frame["vehicle"].gather(ids).to_list() == [expected_row(raw)[3] for raw in batch]
+
+
+@pytest.mark.parametrize("sample", [None, 2**63, 2**64, 1])
+def test_every_row_of_a_table_is_what_its_cell_says(sample: int | None) -> None:
+    table = PlateTable(KEY, alike=True, sample=sample)
+    ids = table.ids(pl.Series(MIXED))
+    expected = [expected_row(raw, sample) for raw in MIXED]
+    assert ids.dtype == pl.UInt32
+    assert table.frame[ids].rows() == expected
+    assert table.frame.columns == ["status", "family", "ambiguous", "vehicle", "vehicle_alike", "sampled"]
+
+
+def test_tokens_stay_right_over_batches_and_after_a_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anpr_share.pseudonyms._HASH_ROWS", 7)
+    table = PlateTable(KEY, alike=True, sample=None, capacity=150)
+    batches: list[list[str | None]] = [
+        plates(100),
+        [*MIXED, *plates(60, 80)],
+        plates(30, 500),
+        MIXED,
+        plates(200),
+        [None, None],
+        [],
+        plates(50, 150),
+    ]
+    cleared = 0
+    for batch in batches * 2:
+        ids = table.ids(pl.Series(batch, dtype=pl.String))
+        assert table.frame[ids].rows() == [expected_row(raw) for raw in batch]
+        assert len(table) == len(table.frame)
+        if table.full:
+            table.clear()
+            cleared += 1
+            assert (len(table), len(table.frame), table.full) == (0, 0, False)
+    assert cleared > 1
+
+
+def test_numbers_of_earlier_batches_keep_their_rows() -> None:
+    table = PlateTable(KEY, alike=False, sample=None)
+    first = table.ids(pl.Series(MIXED))
+    second = table.ids(pl.Series(plates(100)))
+    assert table.frame["vehicle"].gather(first).to_list() == [expected_row(raw)[3] for raw in MIXED]
+    assert table.frame["vehicle"].gather(second).to_list() == [expected_row(raw)[3] for raw in plates(100)]
+
+
+def test_a_cell_is_hashed_once() -> None:
+    table = PlateTable(KEY, alike=False, sample=None)
+    table.ids(pl.Series(MIXED * 3))
+    rows = len(table)
+    assert rows <= len(MIXED)
+    table.ids(pl.Series(MIXED[::-1]))
+    assert len(table) == rows
+
+
+def test_a_table_without_cells_has_its_columns() -> None:
+    table = PlateTable(KEY, alike=False, sample=None)
+    assert table.frame.columns == ["status", "family", "ambiguous", "vehicle", "sampled"]
+    assert table.ids(pl.Series([], dtype=pl.String)).to_list() == []
+    assert CameraTable(KEY, "lancashire").frame.schema == {"camera": pl.String, "plate_like": pl.Boolean}
+
+
+def test_cameras_stay_right_over_batches_and_after_a_clear() -> None:
+    table = CameraTable(KEY, "lancashire", capacity=40)
+    for start in (0, 5, 100, 0, 130):
+        cells = [(str(n % 7), None if n % 5 else f" CAM-{n}\u2003") for n in range(start, start + 30)]
+        frame = pl.DataFrame(cells, schema={"feed": pl.String, "camera": pl.String}, orient="row")
+        ids = table.ids(frame)
+        assert ids.dtype == pl.UInt32
+        assert table.frame["camera"].gather(ids).to_list() == [KEY.camera("lancashire", parts) for parts in cells]
+        if table.full:
+            table.clear()
+    assert len(table) < 80
+
+
+def test_the_number_of_parts_does_not_change() -> None:
+    table = CameraTable(KEY, "lancashire")
+    table.ids(pl.DataFrame({"a": ["1"], "b": ["2"]}))
+    with pytest.raises(UsageError):
+        table.ids(pl.DataFrame({"a": ["1"]}))
+
+
+def test_a_camera_with_the_shape_of_a_plate_is_told() -> None:
+    table = CameraTable(KEY, "lancashire")
+    frame = pl.DataFrame({"a": ["CAM-1", "ab12 cde", None, "A1", None], "b": ["x", None, "AIZ 1234", "12345", None]})
+    ids = table.ids(frame)
+    assert table.frame["plate_like"].gather(ids).to_list() == [False, True, True, False, False]
+
+
+def test_the_cases_that_were_handed_to_us() -> None:
+    path = SHARED / "vectors" / "tokens-1.json"
+    if not path.exists():
+        pytest.skip("only where the shared folder is")
+    given = json.loads(path.read_text(encoding="utf-8"))
+    key = LinkageKey(bytes.fromhex(given["secret_hex"]), given["agreement"])
+    assert [key.vrm(case["raw"]) for case in given["vrm"]] == [case["token"] for case in given["vrm"]]
+    assert [key.vrm_alike(case["raw"]) for case in given["vrm_alike"]] == [case["token"] for case in given["vrm_alike"]]
+    for case in given["camera"]:
+        assert key.camera(case["site"], case["camera"]) == case["token"]
