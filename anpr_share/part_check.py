@@ -133,8 +133,6 @@ class _Worker(AbstractContextManager["_Worker"]):
     def __enter__(self) -> Self:
         environment = os.environ | {
             "POLARS_MAX_THREADS": str(min(_MAX_THREADS, os.cpu_count() or 1)),
-            # Row groups decoded ahead of the checks; the default of polars doubles the memory and saves no time.
-            "POLARS_ROW_GROUP_PREFETCH_SIZE": "2",
             "RUST_BACKTRACE": "0",
         }
         self._child = subprocess.Popen(

@@ -88,8 +88,8 @@ def _measure(folder: Path, distinct: float, wanted: argparse.Namespace) -> dict[
         exports.append(_export(parties, request, extract, bundle))
     loading, _ = parties.command(parties.university, "load", bundle)
 
-    limit_s = TIMES_POLARS * best(plain).wall_s + S_PER_PLATE * counts["distinct"]
-    limit_mb = BASE_MB + MB_PER_PLATE * min(counts["distinct"], CACHED_PLATES)
+    limit_s = TIMES_POLARS * best(plain).wall_s + S_PER_PLATE * counts["plates"]
+    limit_mb = BASE_MB + MB_PER_PLATE * min(counts["plates"], CACHED_PLATES)
     ours = best(exports)
     return {
         "distinct": distinct,

@@ -34,7 +34,7 @@ def main() -> None:
         messy=wanted.messy,
     )
     rows = write_reads_csv(wanted.output, scenario)
-    print(json.dumps({"rows": rows, "distinct": scenario.plates}))
+    print(json.dumps({"rows": rows, "plates": scenario.plates}))
 
 
 if __name__ == "__main__":

@@ -126,7 +126,8 @@ def verify(
     *,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
     sender: Annotated[
-        Path | None, typer.Option(metavar="IDENTITY", help="The sender's identity, to check the signature without a site.")
+        Path | None,
+        typer.Option(metavar="IDENTITY", help="The sender's identity, to check the signature without a site."),
     ] = None,
 ) -> Outcome:
     """Verify a bundle: all eight steps at the recipient's site, elsewhere those that need no secret.

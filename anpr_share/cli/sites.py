@@ -164,5 +164,3 @@ def passphrase_change(
         change_passphrase(site, new)
         site_id = site.identity.site
     return Outcome({"site": site_id}, lines=["the passphrase was changed; the old one opens nothing any more"])
-
-

@@ -28,7 +28,10 @@ def status_lines(result: StatusResult) -> list[str | Table]:
             "",
             Table(
                 ("request", "agreement", "partner", "answered", "open", "expired"),
-                [(item.request[:12], item.agreement, item.partner, item.used, item.open, item.expired) for item in result.requests],
+                [
+                    (item.request[:12], item.agreement, item.partner, item.used, item.open, item.expired)
+                    for item in result.requests
+                ],
             ),
         ]
     lines += ["", *(f"overdue: {text}" for text in result.overdue)] if result.overdue else []
@@ -47,7 +50,9 @@ def _agreement_lines(item: AgreementStatus) -> list[str]:
     else:
         lines.append(f"  {count(item.bundles, 'bundle')}; holds no days")
     if item.next_deletion is not None:
-        lines.append(f"  next deletion: {count(item.next_deletion_days, 'day')} by {item.next_deletion:%Y-%m-%d %H:%M} UTC")
+        lines.append(
+            f"  next deletion: {count(item.next_deletion_days, 'day')} by {item.next_deletion:%Y-%m-%d %H:%M} UTC"
+        )
     return lines
 
 

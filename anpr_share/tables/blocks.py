@@ -154,7 +154,7 @@ class TextBlocks:
     def _check(self, block: bytes) -> None:
         if b"\0" in block:
             raise InputError(
-                f"{self._name} holds NUL bytes after row {self._row_at(block, block.index(0))}: "
+                f"{self._name} holds NUL bytes near row {self._row_at(block, block.index(0))}: "
                 f"it is not {self._encoding} text",
                 hint="it may be UTF-16 (encoding under [file]) or a damaged copy",
             )
@@ -169,7 +169,7 @@ class TextBlocks:
 
     def _not_text(self, row: int) -> InputError:
         return InputError(
-            f"{self._name} is not {self._encoding} text after row {row}",
+            f"{self._name} is not {self._encoding} text near row {row}",
             hint='set encoding under [file]: Windows programs often write "cp1252" or "utf-16"',
         )
 

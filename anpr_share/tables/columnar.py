@@ -36,7 +36,7 @@ class ParquetLimits:
     cell_bytes: int = 64 * 1024
     batch_bytes: int = 1024**3
     memory: int = 4 * 1024**3
-    seconds: float = 120.0
+    seconds: float = 60.0
 
 
 _LIMITS = ParquetLimits()

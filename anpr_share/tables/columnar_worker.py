@@ -18,8 +18,8 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TYPED = frozenset({pl.Date, pl.Datetime})
-_UNFIT = frozenset({pl.Binary, pl.Object, pl.Duration})
+_TYPED = (pl.Date, pl.Datetime)  # compared one by one: Datetime("us") equals Datetime, and hashes differently
+_UNFIT = (pl.Binary, pl.Object, pl.Duration)
 _FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError)
 
 

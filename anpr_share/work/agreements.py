@@ -83,7 +83,11 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
     others = [item for item in agreement.identities if item.site != site.identity.site]
     unpinned = [item for item in others if not partners.require_pinnable(site, item)]
     question = "\n".join(
-        [*describe(agreement), "", "Do you agree to these terms, and are these the fingerprints that the parties told you?"]
+        [
+            *describe(agreement),
+            "",
+            "Do you agree to these terms, and are these the fingerprints that the parties told you?",
+        ]
     )
     if not confirm(question):
         raise PolicyError("the agreement was not confirmed, so it was not signed")
@@ -94,9 +98,7 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
     with site.transaction():
         for identity in unpinned:
             partners.record(site, identity)
-        site.record(
-            "agreement-signed", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version}
-        )
+        site.record("agreement-signed", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version})
     site.checkpoint()
     return SignResult(
         agreement.id,
@@ -121,7 +123,9 @@ def _read(data: bytes, site: OpenSite) -> Agreement:
         agreement = agreements.from_envelope(envelope)
     party = agreement.party(site.identity.site)
     if party is None or party.fingerprint != site.identity.fingerprint:
-        raise PolicyError("this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …")
+        raise PolicyError(
+            "this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …"
+        )
     return agreement
 
 
@@ -233,9 +237,7 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
         with site.transaction():
             if held is None:
                 site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
-                site.record(
-                    "linkage-key-accepted", agreement.id, {"check": share.key_check, "sender": sender.site}
-                )
+                site.record("linkage-key-accepted", agreement.id, {"check": share.key_check, "sender": sender.site})
             witness(site, sender.site, envelope.digest, share.head)
         site.checkpoint()
     return KeyResult(agreement.id, share.key_check)
@@ -332,4 +334,3 @@ def describe(agreement: Agreement) -> list[str]:
     for party in agreement.identities:
         lines += [f"{party.role:<12} {party.name} ({party.site})", f"             {spoken(party.fingerprint)}"]
     return lines
-

@@ -138,4 +138,3 @@ def register(site: OpenSite, kind: str, paths: Iterable[str | Path], agreement: 
             ),
             site.vault,
         )
-

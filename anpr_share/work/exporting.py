@@ -13,7 +13,7 @@ import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -29,7 +29,6 @@ from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import LedgerHead, WindowTerms, short_text, write
 from anpr_share.errors import InputError, UsageError
 from anpr_share.parquet import PartFile, part_key, write_part
-from anpr_share.pseudonyms import CameraTable, PlateTable, sample_threshold
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import sync_file
 from anpr_share.site.purpose import check_purpose
@@ -38,8 +37,9 @@ from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import rejects_file
 from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
-from anpr_share.work import answering
-from anpr_share.work.pseudonymising import OUTSIDE_WINDOW, ReadsPipeline, ReadsRules, Tally, columns_needed, withhold_rule
+from anpr_share.work import accounting, answering
+from anpr_share.work.accounting import OUTSIDE_WINDOW
+from anpr_share.work.minimising import OnRejects, ReadsPipeline, reads_pipeline
 from anpr_share.work.progress import Progress
 from anpr_share.work.targeting import release_targets
 
@@ -158,53 +158,34 @@ class _Export:
             return
         self.target_vehicles = released.vehicles
         self._write("targets", UNDATED, 0, released.frame, counted=False)
-        self.quality.append(_quality("targets", released.tally, None))
+        self.quality.append(accounting.account("targets", released.tally, None))
 
     def read_reads(self, source: Input, on_rejects: OnRejects | None) -> None:
         """Stream the reads, then write each day."""
-        terms, now = self.agreement.terms, self.answer.now
-        rules = ReadsRules(
-            columns=terms.reads.columns,
-            resolution=terms.reads.resolution,
-            zone=self.agreement.zone,
-            now=now,
-            withhold=withhold_rule(
-                zone=self.agreement.zone,
-                now=now,
-                retention=self.agreement.retention("reads"),
-                ends=terms.ends,
-                window=self.window.window,
-                authority_after=periods.Duration.parse(terms.authority_after) if terms.authority_after else None,
-                authority=self.authority,
-            ),
-            targets=self.target_vehicles,
-        )
-        pipeline = ReadsPipeline(
+        pipeline = reads_pipeline(
+            self.site.identity.site,
+            self.answer.linkage,
+            self.agreement,
             source.profile,
-            rules,
-            PlateTable(
-                self.answer.linkage,
-                alike="vehicle_alike" in terms.reads.columns,
-                sample=sample_threshold(terms.reads.sample) if terms.reads.sample else None,
-            ),
-            CameraTable(self.answer.linkage, self.site.identity.site),
+            self.answer.now,
+            window=self.window.window,
+            authority=self.authority,
             scratch=self.scratch,
+            targets=self.target_vehicles,
             on_rejects=on_rejects,
         )
-        extract = open_extract(source.paths, source.profile, columns_needed(terms.reads.columns))
-        for batch in extract.batches():
-            pipeline.add(batch)
-            self.progress(f"{pipeline.tally.rows_in:,} rows read")
-        pipeline.require_plausible()
+        pipeline.read(source.paths, self.progress)
         for day, frames in pipeline.days():
             for n, frame in enumerate(frames):
                 self._write("reads", day.isoformat(), n, frame, counted=True)
             self.progress(f"{day} written")
         tally = pipeline.tally
         if tally.rows_out == 0:
-            raise InputError("no row is left to export: " + _why_none(tally), hint=_hint_none(tally))
+            raise InputError(
+                "no row is left to export: " + accounting.why_none(tally), hint=accounting.hint_none(tally)
+            )
         self._warn_about_reach(pipeline)
-        self.quality.append(_quality("reads", tally, self.window.window))
+        self.quality.append(accounting.account("reads", tally, self.window.window))
 
     def _warn_about_reach(self, pipeline: ReadsPipeline) -> None:
         window, days = self.window.window, pipeline.days_seen
@@ -355,9 +336,6 @@ def _days_of(source: Input, answer: Answer) -> frozenset[date]:
     return frozenset(days)
 
 
-OnRejects = Callable[[int, "pl.DataFrame"], None]
-
-
 @contextmanager
 def _rejects_of(path: Path | None, reads: Input) -> Iterator[OnRejects | None]:
     """The rejects file of the reads, if one is wanted: it appears whole, once every row was read."""
@@ -367,35 +345,3 @@ def _rejects_of(path: Path | None, reads: Input) -> Iterator[OnRejects | None]:
     extract = open_extract(reads.paths, reads.profile, ("vrm",))
     with rejects_file(path, extract.names) as write_rejects:
         yield write_rejects
-
-
-def _quality(table: str, tally: Tally, window: periods.Window | None) -> manifests.TableQuality:
-    inside = {day for day in tally.day_rejected if window is not None and window.contains(day)}
-    days = sorted(set(tally.day_rows) | inside)
-    return manifests.TableQuality(
-        table=table,  # type: ignore[arg-type]  # only ever a literal of this module
-        rows_in=tally.rows_in,
-        split=tally.split,
-        rows_out=tally.rows_out,
-        rejected={name: count for name, count in tally.rejected.items() if count},
-        withheld={name: count for name, count in tally.withheld.items() if count},
-        families={name: count for name, count in tally.families.items() if count},
-        ambiguous=tally.ambiguous,
-        duplicates=tally.duplicates,
-        days=tuple(
-            manifests.DayCount(day=day, rows=tally.day_rows[day], rejected=tally.day_rejected[day]) for day in days
-        ),
-    )
-
-
-def _why_none(tally: Tally) -> str:
-    reasons = [f"{count:,} {name}" for name, count in (tally.rejected + tally.withheld).most_common()]
-    return ", ".join(reasons) if reasons else "the extract holds no rows"
-
-
-def _hint_none(tally: Tally) -> str:
-    reasons = tally.rejected + tally.withheld
-    most = reasons.most_common(1)[0][0] if reasons else ""
-    if most == OUTSIDE_WINDOW:
-        return "the extract holds other days than the request asks for: see anpr-share request, or name --window DAY"
-    return "anpr-share check EXTRACT --profile P shows what is wrong and where"

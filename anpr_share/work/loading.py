@@ -31,7 +31,7 @@ from anpr_share.part_check import PartJob, PartResult, Rewrite, check_parts
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import partners, receipting, verifying
+from anpr_share.work import receipting, verifying
 from anpr_share.work.agreements import witness
 from anpr_share.work.progress import Progress
 from anpr_share.work.verifying import Opened, Standing
@@ -119,7 +119,9 @@ def verify(site: OpenSite, path: Path) -> VerifyResult:
         verified = _verify_to_keys(site, file, state)
         for _ in check_parts(_jobs(path, verified, {})):
             pass
-    return VerifyResult(opened.manifest.bundle, verified.standing.sender.site, tuple(range(1, 9)), complete=True, note=None)
+    return VerifyResult(
+        opened.manifest.bundle, verified.standing.sender.site, tuple(range(1, 9)), complete=True, note=None
+    )
 
 
 def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -> LoadResult:
@@ -247,7 +249,9 @@ def _jobs(path: Path, verified: _Verified, rewrites: dict[tuple[str, str, int], 
                 path=path,
                 offset=member.offset,
                 size=member.size,
-                key=parquet.part_key(verified.keys[table.name, part.day], manifest.bundle, table.name, part.day, part.n),
+                key=parquet.part_key(
+                    verified.keys[table.name, part.day], manifest.bundle, table.name, part.day, part.n
+                ),
                 table=table.name,
                 day=None if part.day == UNDATED else date.fromisoformat(part.day),
                 rows=part.rows if part.rows is not None else (quality.rows_out if quality is not None else 0),
@@ -303,10 +307,14 @@ class _Plan:
             if table == "targets" and newer:
                 return False
             counted = counted_day(day, manifest.created, now, agreement)
-            return not periods.is_expired(counted, now, agreement.retention(table), agreement.zone, agreement.terms.ends)
+            return not periods.is_expired(
+                counted, now, agreement.retention(table), agreement.zone, agreement.terms.ends
+            )
 
         kept = tuple(place for place in every if is_kept(place[0], place[1]))
-        local: dict[tuple[str, str], bytes] = {(table, day): secrets.token_bytes(parquet.KEY_BYTES) for table, day, _ in kept}
+        local: dict[tuple[str, str], bytes] = {
+            (table, day): secrets.token_bytes(parquet.KEY_BYTES) for table, day, _ in kept
+        }
         replaced = older if any(table == "targets" for table, _, _ in kept) else ()
         return cls(manifest, every, kept, local, replaced)
 
@@ -425,7 +433,9 @@ def _commit(
             },
         )
         publication.commit(site.db, files)
-    return LoadResult(manifest.bundle, agreement.id, sender.site, rows, expired, again=False, receipt=receipt_file.final)
+    return LoadResult(
+        manifest.bundle, agreement.id, sender.site, rows, expired, again=False, receipt=receipt_file.final
+    )
 
 
 def _add_part(
@@ -479,7 +489,12 @@ def _drop_superseded(
         site.record(
             "erasure",
             part.bundle,
-            {"agreement": agreement.digest, "reason": "replaced by a newer snapshot", "rows": part.rows, "table": part.tbl},
+            {
+                "agreement": agreement.digest,
+                "reason": "replaced by a newer snapshot",
+                "rows": part.rows,
+                "table": part.tbl,
+            },
         )
 
 

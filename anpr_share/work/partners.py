@@ -128,6 +128,4 @@ def _require_confirmed(identity: Identity, fingerprint: str | None, confirm: Con
 
 
 def _result(partner: catalogue.Partner) -> PartnerResult:
-    return PartnerResult(
-        partner.id, partner.name, partner.role, partner.fingerprint, partner.status, partner.pinned_at
-    )
+    return PartnerResult(partner.id, partner.name, partner.role, partner.fingerprint, partner.status, partner.pinned_at)

@@ -164,9 +164,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
             with site.transaction():
                 records.add(
                     site.db,
-                    holdings.KnownReceipt(
-                        envelope.digest, "received", party.site, agreement.id, data, site.now()
-                    ),
+                    holdings.KnownReceipt(envelope.digest, "received", party.site, agreement.id, data, site.now()),
                 )
                 agreements.witness(site, party.site, envelope.digest, receipt.head)
                 site.record(

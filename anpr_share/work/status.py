@@ -79,7 +79,9 @@ def status(site: OpenSite) -> StatusResult:
             raise
         warnings.append(error.message)
         now = last
-    found = tuple(_agreement(site, agreements.parse(item.envelope), now) for item in catalogue.agreements(site.db, None))
+    found = tuple(
+        _agreement(site, agreements.parse(item.envelope), now) for item in catalogue.agreements(site.db, None)
+    )
     overdue = [
         f"{item.agreement}: {item.overdue_days} days held past their delete-by" for item in found if item.overdue_days
     ]

@@ -6,7 +6,7 @@ read; dates leave at the agreed resolution; rows leave ordered by all their colu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,10 +17,9 @@ from anpr_share.pseudonyms import LinkageKey, PlateTable
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, plate_like, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
-from anpr_share.work.pseudonymising import Tally
+from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
+from anpr_share.work.minimising import OnRejects
 
-VICTIM = "victim"
-HANDLING = "handling"
 _DATES = ("offence_from", "offence_to", "convicted_on")
 
 
@@ -43,7 +42,7 @@ def release_targets(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-    on_rejects: Callable[[int, pl.DataFrame], None] | None = None,
+    on_rejects: OnRejects | None = None,
 ) -> ReleasedTargets:
     """Read targets and keep what may leave.
 
@@ -63,9 +62,7 @@ def release_targets(
     for batch in extract.batches():
         split = split_plates(batch, profile)
         ids = plates.ids(vrm_cells(split, profile))
-        prepared = prepare_targets(
-            split, profile, plate_status=plates.frame["status"].gather(ids), offences=offences
-        )
+        prepared = prepare_targets(split, profile, plate_status=plates.frame["status"].gather(ids), offences=offences)
         if on_rejects is not None:
             on_rejects(batch.file, prepared.failures())
         (log,) = profile.columns.sources("log")
@@ -107,14 +104,17 @@ def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling
 
 
 def _withhold(
-    accepted: pl.DataFrame, victims: bool, handling: Sequence[str] | None, tally: Tally  # noqa: FBT001
+    accepted: pl.DataFrame,
+    victims: bool,
+    handling: Sequence[str] | None,
+    tally: Tally,
 ) -> pl.DataFrame:
     if not victims:
         # A row without a category may be a victim's: it stays.
         inside = pl.col("person_category").is_in(["suspect", "convicted", "witness"]).fill_null(value=False)
         kept = accepted.filter(inside)
         tally.withheld[VICTIM] += int((accepted["person_category"] == "victim").sum())
-        tally.withheld["category-missing"] += int(accepted["person_category"].is_null().sum())
+        tally.withheld[CATEGORY_MISSING] += int(accepted["person_category"].is_null().sum())
         accepted = kept
     if handling is not None:
         kept = accepted.filter(pl.col("handling").is_in(list(handling)).fill_null(value=False))
@@ -123,10 +123,16 @@ def _withhold(
     return accepted
 
 
-def _pseudonymised(kept: pl.DataFrame, plates: pl.DataFrame, key: LinkageKey, site: str, *, month: bool) -> pl.DataFrame:
+def _pseudonymised(
+    kept: pl.DataFrame, plates: pl.DataFrame, key: LinkageKey, site: str, *, month: bool
+) -> pl.DataFrame:
     frame = kept.drop("vrm", "log").with_columns(
         plates["vehicle"].gather(kept["plate"]).alias("vehicle"),
-        *([plates["vehicle_alike"].gather(kept["plate"]).alias("vehicle_alike")] if "vehicle_alike" in plates.columns else []),
+        *(
+            [plates["vehicle_alike"].gather(kept["plate"]).alias("vehicle_alike")]
+            if "vehicle_alike" in plates.columns
+            else []
+        ),
         key.logs(site, kept["log"]).alias("log"),
     )
     for name in _DATES:

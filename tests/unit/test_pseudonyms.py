@@ -197,7 +197,11 @@ def test_a_site_is_named_by_an_identifier() -> None:
 
 
 def test_text_beyond_utf_8_is_refused_without_being_told() -> None:
-    for call in (lambda: KEY.camera("lancashire", ["CAM\ud800"]), lambda: KEY.log("lancashire", "CAM\ud800")):
+    calls: list[Callable[[], str]] = [
+        lambda: KEY.camera("lancashire", ["CAM\ud800"]),
+        lambda: KEY.log("lancashire", "CAM\ud800"),
+    ]
+    for call in calls:
         with pytest.raises(UsageError) as caught:
             call()
         assert "CAM" not in str(caught.value)

@@ -1,0 +1,274 @@
+"""``demo``: two forces and a university on made-up data, end to end, every command shown as it runs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anpr_share.cli.common import PASSPHRASE_VARIABLE, Invocation, Outcome, command
+from anpr_share.cli.opening import SITE_VARIABLE
+from anpr_share.errors import AnprShareError, UsageError
+from anpr_share.reports import terminal
+
+READS_PER_DAY = 6_000
+DAYS = 7
+LANCS, YORKS, UNI = "lancashire-police", "west-yorkshire-police", "university-of-the-north"
+
+_SCAN = """\
+from anpr_share import Site
+import polars as pl
+
+with Site.open("university", passphrase_file="passphrase.txt") as site:
+    reads = site.scan("reads", purpose="how often a vehicle is seen")
+    print(reads.group_by("source", "day").agg(pl.len().alias("reads"), pl.col("vehicle").n_unique().alias("vehicles"))
+          .sort("source", "day").collect())
+"""
+
+
+def register(program: typer.Typer) -> None:
+    """Add the command to the program."""
+    command(program, "demo", panel="Start")(demo)
+
+
+def demo(
+    invocation: Invocation,
+    *,
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="A new directory; else ./anpr-share-demo.")
+    ] = None,
+) -> Outcome:
+    """Run the whole exchange on made-up data: two forces, a university; under a minute.
+
+    Shows every command that it runs, and leaves the directory to go on with.
+    """
+    root = (directory or Path("anpr-share-demo")).absolute()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError("the directory of the demonstration is in use", hint="name a new one: anpr-share demo DIR")
+    root.mkdir(parents=True, exist_ok=True)
+    with _standing_in(root):
+        _tell(_Show(invocation))
+    return Outcome(
+        {"directory": root},
+        lines=[
+            "",
+            f"Everything is in {root}: three sites, their extracts, profiles, request and bundles.",
+            "Go on with: cd there, then for example  anpr-share --site university status",
+            "The passphrase of all three sites is in passphrase.txt: a real one is in nobody's file but yours.",
+        ],
+    )
+
+
+class _Show:
+    """Runs commands in this process and shows them as a person would type them."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._clock = invocation.clock
+        self.today = invocation.clock().date()
+
+    def story(self, text: str) -> None:
+        terminal.show(["", *text.splitlines()])
+
+    def run(self, *arguments: str, code: int = 0, into: str | None = None, shown: bool = True) -> None:
+        """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
+        from anpr_share.cli.main import run
+
+        terminal.show(["", "$ anpr-share " + shlex.join(arguments) + (f" > {into}" if into else "")])
+        with _output_to(into if shown else os.devnull):
+            found = run(arguments, clock=self._clock)
+        if found != code:
+            raise AnprShareError(f"the demonstration stopped: a command ended with {found} instead of {code}")
+
+
+def _tell(show: _Show) -> None:
+    first, last = _window(show.today)
+    show.story(
+        "1. Two police forces and a university each make a site: its keys, its log, its identity.\n"
+        "   The keys of a site are locked by its passphrase, which here is in a file."
+    )
+    _write("passphrase.txt", "correct horse battery staple\n")
+    terminal.show(["", f"$ export {PASSPHRASE_VARIABLE}=passphrase.txt"])
+    show.run("init", "lancashire", "--role", "police", "--name", "Lancashire Police")
+    show.run("init", "yorkshire", "--role", "police", "--name", "West Yorkshire Police")
+    show.run("init", "university", "--role", "university", "--name", "University of the North")
+
+    show.story("2. They agree on what may be shared: columns, exactness, how long. Each signs the same document.")
+    parties = [
+        word for site in ("lancashire", "yorkshire", "university") for word in ("--party", f"{site}/identity.json")
+    ]
+    show.run("agreement", "draft", *parties, into="draft.toml")
+    _fill_in("draft.toml", show.today)
+    terminal.show(["(somebody fills in the draft: its id, title, purpose, legal basis)"])
+    show.run("--site", "lancashire", "agreement", "sign", "draft.toml", "-o", "signed-1.json", "--yes")
+    show.run("--site", "yorkshire", "--quiet", "agreement", "sign", "signed-1.json", "-o", "signed-2.json", "--yes")
+    show.run("--site", "university", "--quiet", "agreement", "sign", "signed-2.json", "-o", "agreement.json", "--yes")
+    for site in ("lancashire", "yorkshire", "university"):
+        show.run("--site", site, "agreement", "accept", "agreement.json")
+
+    show.story(
+        "3. The first force has made the key that plates are hashed with. The other force gets it, sealed to it alone.\n"
+        "   The university never does: without the key, a hash says nothing about a plate."
+    )
+    show.run("--site", "yorkshire", "key", "accept", f"lancashire/outbox/slavery-2026-1-{YORKS}.keyshare.json")
+
+    show.story(f"4. The university asks each force for a week, {first} to {last}, with a key that will be used once.")
+    for site, force in (("lancashire", LANCS), ("yorkshire", YORKS)):
+        show.run(
+            *("--site", "university", "request", "slavery-2026", "--to", force),
+            *("--from", first.isoformat(), "--until", last.isoformat(), "-o", f"request-{site}.json"),
+        )
+
+    show.story(
+        "5. Each force has an extract of its own system, messy as they are: misread and missing plates, stray spaces,\n"
+        "   an hour that the clocks showed twice. It is checked; a report names rules and row numbers, never a plate."
+    )
+    _make_extracts(first)
+    show.run(
+        *("check", "lancashire-reads.csv", "--profile", "lancashire-reads.toml", "--rejects", "rejects.csv"), code=1
+    )
+
+    show.story("6. Each force exports a bundle: only what was agreed, hashed, one key for each day, signed and sealed.")
+    authority = ("--authority", "Inspector of the data bureau, decision 17")
+    show.run(
+        *("--site", "lancashire", "export", "--request", "request-lancashire.json"),
+        *("--reads", "lancashire-reads.csv", "--profile", "lancashire-reads.toml"),
+        *("--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets"),
+        *authority,
+        *("-o", "lancashire.anpr.zip"),
+    )
+    show.run(
+        *("--site", "yorkshire", "export", "--request", "request-yorkshire.json"),
+        *("--reads", "yorkshire-reads.psv", "--profile", "nas-compact"),
+        *authority,
+        *("-o", "yorkshire.anpr.zip"),
+    )
+
+    show.story("7. Anyone may look at what a bundle says of itself. One changed byte, and it is refused.")
+    show.run("inspect", "lancashire.anpr.zip")
+    _change_one_byte("lancashire.anpr.zip", "tampered.anpr.zip")
+    show.run("--site", "university", "load", "tampered.anpr.zip", code=3)
+
+    show.story(
+        "8. The university verifies and loads. Every day is encrypted anew under keys of its own, and the one-time key\n"
+        "   is destroyed: the bundle files, wherever copies of them lie, are dead from now on."
+    )
+    for site in ("lancashire", "yorkshire"):
+        show.run("--site", "university", "load", f"{site}.anpr.zip", "--receipt", f"receipt-{site}.json")
+        show.run("--site", site, "receipt", "accept", f"receipt-{site}.json")
+
+    show.story("9. The researcher links reads of both forces to the targets. Every look is logged with its purpose.")
+    show.run("--site", "university", "link", "--purpose", "journeys of target vehicles", "--format", "csv", into="linked.csv")
+    terminal.show([_head("linked.csv", 6)])
+    _write("scan.py", _SCAN)
+    terminal.show(["", "$ python scan.py", *_SCAN.splitlines(), ""])
+    _scan(show)
+
+    show.story("10. What is held, and what happened.")
+    show.run("--site", "university", "status")
+    show.run("--site", "university", "ledger", "show")
+    show.run("--site", "university", "ledger", "verify")
+
+
+def _window(today: date) -> tuple[date, date]:
+    """A week that holds the end of summer time, if one still lies within the year; else the last full week."""
+    for year in (today.year, today.year - 1):
+        october = date(year, 10, 31)
+        change = october - timedelta(days=(october.weekday() + 1) % 7)
+        last = min(change + timedelta(days=3), today - timedelta(days=1))
+        first = last - timedelta(days=DAYS - 1)
+        if change <= last and (today - first).days < 360:
+            return first, last
+    return today - timedelta(days=DAYS), today - timedelta(days=1)
+
+
+def _make_extracts(first: date) -> None:
+    from anpr_share.synthetic import PLAIN_PROFILE, Scenario, TargetPlan, write_reads_csv, write_targets_csv
+
+    lancashire = Scenario(seed=1, first=first, days=DAYS, reads_per_day=READS_PER_DAY, world_seed=2019, force=0)
+    yorkshire = Scenario(seed=2, first=first, days=DAYS, reads_per_day=READS_PER_DAY, world_seed=2019, force=1)
+    write_reads_csv(Path("lancashire-reads.csv"), lancashire)
+    write_reads_csv(Path("yorkshire-reads.psv"), yorkshire, layout="nas-compact")
+    write_targets_csv(Path("lancashire-targets.csv"), lancashire, TargetPlan())
+    _write("lancashire-reads.toml", PLAIN_PROFILE)
+
+
+def _fill_in(name: str, today: date) -> None:
+    path = Path(name)
+    text = path.read_text(encoding="utf-8")
+    for blank, words in (
+        ("id", "slavery-2026"),
+        ("title", "Mapping modern slavery vehicular activity"),
+        ("purpose", "To learn how vehicles of convicted offenders move"),
+        ("legal_basis", "Data Protection Act 2018 s.36(4) and s.41; impact assessment 2026-03"),
+    ):
+        text = text.replace(f'\n{blank} = ""\n', f'\n{blank} = "{words}"\n')
+    # No camera context is shared here.
+    start, end = text.index("\n[cameras]"), text.index("\nk = 10\n") + len("\nk = 10\n")
+    text = text[:start] + text[end:]
+    path.write_text(text, encoding="utf-8")
+
+
+def _change_one_byte(source: str, target: str) -> None:
+    data = bytearray(Path(source).read_bytes())
+    data[len(data) // 2] ^= 1
+    Path(target).write_bytes(data)
+
+
+def _scan(show: _Show) -> None:
+    """What ``scan.py`` does, in this process and by the demonstration's clock."""
+    import polars as pl
+
+    from anpr_share.api import Site
+
+    with Site.open("university", passphrase_file="passphrase.txt", clock=show._clock) as site:
+        reads = site.scan("reads", purpose="how often a vehicle is seen")
+        counted = reads.group_by("source", "day").agg(
+            pl.len().alias("reads"), pl.col("vehicle").n_unique().alias("vehicles")
+        )
+        found = counted.sort("source", "day").collect()
+    terminal.table(terminal.Table(found.columns, [[row[0], str(row[1]), row[2], row[3]] for row in found.iter_rows()]))
+
+
+def _head(name: str, lines: int) -> str:
+    with Path(name).open(encoding="utf-8") as file:
+        return "".join(line for _, line in zip(range(lines), file, strict=False)).rstrip("\n")
+
+
+def _write(name: str, text: str) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+@contextmanager
+def _standing_in(root: Path) -> Iterator[None]:
+    """Work in the demonstration's directory, with its passphrase file, and go back afterwards."""
+    before, named = Path.cwd(), {name: os.environ.get(name) for name in (PASSPHRASE_VARIABLE, SITE_VARIABLE)}
+    os.chdir(root)
+    os.environ[PASSPHRASE_VARIABLE] = "passphrase.txt"
+    os.environ.pop(SITE_VARIABLE, None)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        for name, value in named.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _output_to(name: str | None) -> Iterator[None]:
+    from contextlib import redirect_stdout
+
+    if name is None:
+        yield
+        return
+    with Path(name).open("w", encoding="utf-8", newline="\n") as file, redirect_stdout(file):
+        yield

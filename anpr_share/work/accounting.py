@@ -1,0 +1,73 @@
+"""Every row of an extract, in one account that adds up: see :class:`anpr_share.documents.manifest.TableQuality`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from typing import cast
+
+from anpr_share.documents.manifest import DayCount, TableName, TableQuality
+from anpr_share.periods import Window
+
+OUTSIDE_WINDOW = "outside-window"
+EXPIRED = "expired"
+NEEDS_AUTHORITY = "needs-authority"
+NOT_SAMPLED = "not-sampled"
+VICTIM = "victim"
+CATEGORY_MISSING = "category-missing"
+HANDLING = "handling"
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running account of one table: ``rows_in + split = rows_out + rejected + withheld``.
+
+    A row that fails several checks is rejected under the first of them; one that passes them is withheld under the
+    first reason that keeps it in the force. ``split`` counts rows added by cells that hold several plates.
+    """
+
+    rows_in: int = 0
+    rows_out: int = 0
+    split: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    withheld: Counter[str] = field(default_factory=Counter)
+    families: Counter[str] = field(default_factory=Counter)
+    ambiguous: int = 0
+    duplicates: int = 0
+    day_rows: Counter[date] = field(default_factory=Counter)
+    day_rejected: Counter[date] = field(default_factory=Counter)
+
+
+def account(table: str, tally: Tally, window: Window | None) -> TableQuality:
+    """The closed account of a table; rejected rows count by day where their day was readable and inside the window."""
+    inside = {day for day in tally.day_rejected if window is not None and window.contains(day)}
+    return TableQuality(
+        table=cast("TableName", table),
+        rows_in=tally.rows_in,
+        split=tally.split,
+        rows_out=tally.rows_out,
+        rejected=dict(+tally.rejected),
+        withheld=dict(+tally.withheld),
+        families=dict(+tally.families),
+        ambiguous=tally.ambiguous,
+        duplicates=tally.duplicates,
+        days=tuple(
+            DayCount(day=day, rows=tally.day_rows[day], rejected=tally.day_rejected[day])
+            for day in sorted(set(tally.day_rows) | inside)
+        ),
+    )
+
+
+def why_none(tally: Tally) -> str:
+    """Where all the rows went, in words."""
+    reasons = [f"{count:,} {name}" for name, count in (tally.rejected + tally.withheld).most_common()]
+    return ", ".join(reasons) or "the extract holds no rows"
+
+
+def hint_none(tally: Tally) -> str:
+    """What to do about it."""
+    reasons = (tally.rejected + tally.withheld).most_common(1)
+    if reasons and reasons[0][0] == OUTSIDE_WINDOW:
+        return "the extract holds other days than the request asks for: compare the two, or name --window DAY"
+    return "anpr-share check EXTRACT --profile P shows what is wrong and where"

@@ -1,0 +1,164 @@
+"""Profiles: what they say, and what they are refused for. One fault each."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from anpr_share.errors import FormatError, StorageError, UsageError
+from anpr_share.tables.profile import (
+    Profile,
+    ReadsProfile,
+    bundled_profiles,
+    load_profile,
+    parse_profile,
+    profile_text,
+)
+
+READS = """
+table = "reads"
+[file]
+delimiter = "|"
+null_values = ["NA"]
+[columns]
+vrm = "plate"
+camera = ["feed", "source", "camera"]
+[columns.captured_at]
+columns = ["dt"]
+format = "%m/%d/%Y - %H:%M:%S"
+timezone = "Europe/London"
+"""
+TARGETS = """
+table = "targets"
+[columns]
+vrm = "v"
+log = "l"
+offence = "o"
+"""
+
+
+def with_time(text: str) -> str:
+    return READS[: READS.index("[columns.captured_at]")] + "[columns.captured_at]\n" + text
+
+
+def test_a_profile_says_which_columns_each_field_needs() -> None:
+    profile = parse_profile(READS)
+
+    assert profile.fields == ("vrm", "camera", "captured_at")
+    assert profile.source_columns(["camera", "vrm"]) == ("feed", "source", "camera", "plate")
+    assert profile.dated_columns == {"dt"}
+    assert profile.file.delimiter == "|"
+    assert isinstance(profile, ReadsProfile)
+    assert profile.columns.captured_at.ambiguous == "reject"
+
+
+def test_a_field_that_is_not_mapped_cannot_be_asked_for() -> None:
+    with pytest.raises(UsageError, match="confidence"):
+        parse_profile(READS).source_columns(["confidence"])
+
+
+def test_every_bundled_profile_loads_by_name_and_by_its_text(tmp_path: Path) -> None:
+    assert bundled_profiles() == ("nas-compact", "plain-reads", "plain-targets")
+    for name in bundled_profiles():
+        copy = tmp_path / "copy.toml"
+        copy.write_text(profile_text(name), encoding="utf-8-sig")
+
+        assert load_profile(name) == load_profile(copy)
+
+
+def test_a_profile_that_is_not_there_is_the_disks_fault_and_names_the_bundled_ones(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        load_profile(tmp_path / "none.toml")
+    assert "plain-reads" in str(caught.value.hint)
+    with pytest.raises(UsageError):
+        profile_text("../pyproject")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (READS.replace('table = "reads"', 'table = "rows"'), "key table"),
+        (READS.replace('table = "reads"', ""), "key table"),
+        (READS.replace('vrm = "plate"', ""), "columns.vrm is missing"),
+        (READS.replace('vrm = "plate"', "vrm = 3"), "columns.vrm is wrong"),
+        (READS.replace('vrm = "plate"', 'vrm = " "'), "columns.vrm"),
+        (READS.replace('vrm = "plate"', 'vrm = "__ragged__"'), "columns.vrm"),
+        (READS.replace('vrm = "plate"', 'vrm = "plate"\nlatitude = "x"'), "columns.latitude is not known"),
+        (READS.replace('vrm = "plate"', 'vrm = "plate"\n"AB12 CDE" = "x"'), "columns.(a key) is not known"),
+        (READS.replace('["feed", "source", "camera"]', "[]"), "columns.camera"),
+        (READS.replace('["feed", "source", "camera"]', '["feed", "feed"]'), "columns.camera names a column twice"),
+        (READS.replace('"|"', '"||"'), "file.delimiter"),
+        (READS.replace('"|"', "'\"'"), "file.delimiter"),
+        (READS.replace('"|"', '"a"'), "file.delimiter"),
+        (READS.replace("[file]", '[file]\nencoding = "latin-1"'), "file.encoding"),
+        (READS.replace("[file]", "[file]\nskip_rows = -1"), "file.skip_rows"),
+        (READS.replace("[file]", '[file]\nheader = ["plate", "dt"]'), "a column is not in header"),
+        (READS.replace("[file]", '[file]\noptional_header = ["x"]'), "optional_header needs header"),
+        (READS.replace("table", 'allow_plate_like = ["vrm"]\ntable', 1), "allow_plate_like"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y %H:%M"'), "timezone is missing"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y %H:%M"\ntimezone = "Europe"'), "captured_at.timezone"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y %H:%M"\ntimezone = "../etc/passwd"'), "captured_at.timezone"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y"\ntimezone = "UTC"'), "does not tell a whole time"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m %H:%M"\ntimezone = "UTC"'), "does not tell a whole time"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y %I:%M"\ntimezone = "UTC"'), "does not tell a whole time"),
+        (with_time('columns = ["dt"]\nformat = "%d/%m/%Y %H:%M:%S.%f"\ntimezone = "UTC"'), "directive"),
+        (with_time('columns = ["dt"]\nformat = "%FT%TZ"\ntimezone = "Europe/London"'), "ends in Z"),
+        (with_time('columns = ["dt"]\nformat = "%F %T"\ntimezone = "UTC"\nambiguous = "guess"'), "ambiguous"),
+        (TARGETS.replace('log = "l"', ""), "columns.log is missing"),
+        (TARGETS.replace('offence = "o"', ""), "columns.offence is missing"),
+        (TARGETS + 'source_grade = "g"', "grades need grading_scheme"),
+        (TARGETS + '[columns.convicted_on]\ncolumns = ["c"]\nformat = "%d/%m"', "convicted_on.format"),
+        ("table = ]", "line 1"),
+        ("x = " + "[" * 20_000, "nested too deeply"),
+    ],
+)
+def test_a_bad_profile_is_refused_naming_the_key(text: str, names: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_profile(text)
+
+    assert names in caught.value.message
+
+
+@pytest.mark.parametrize("form", ["%FT%T%z", "%FT%T%#z", "%FT%T%.f%#z"])
+def test_a_format_with_an_offset_needs_no_zone(form: str) -> None:
+    assert parse_profile(with_time(f'columns = ["dt"]\nformat = "{form}"')).fields
+
+
+def test_a_refusal_holds_nothing_of_the_profiles_values() -> None:
+    secret = "AB12CDE"
+    for text in (
+        READS.replace('"plate"', f'["{secret}"]'),
+        READS.replace("Europe/London", secret),
+        READS.replace("%m/%d/%Y", secret),
+        READS.replace('"|"', f'"{secret}"'),
+        READS + f"\n{secret}",
+    ):
+        with pytest.raises(FormatError) as caught:
+            parse_profile(text)
+        told = "".join(traceback.format_exception(caught.value)) + str(caught.value.hint)
+        assert secret not in told.replace(repr(text), "")
+
+
+def test_a_profile_of_megabytes_is_not_parsed(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.toml"
+    huge.write_text(READS + "# padding\n" * 10_000, encoding="utf-8")
+
+    with pytest.raises(FormatError, match="64 KiB"):
+        load_profile(huge)
+
+
+def test_a_profile_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(FormatError, match="UTF-8"):
+        load_profile(binary)
+
+
+def test_a_profile_cannot_be_changed() -> None:
+    profile: Profile = parse_profile(READS)
+
+    with pytest.raises(ValueError, match="frozen"):
+        profile.table = "targets"
