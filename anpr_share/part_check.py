@@ -144,7 +144,7 @@ class _Worker(AbstractContextManager["_Worker"]):
             cwd=Path(__file__).resolve().parents[1],
             env=environment,
         )
-        self._say(asdict(self._limits))
+        self._say(asdict(self._limits) | {"parent": os.getpid()})
         return self
 
     def __exit__(
@@ -263,12 +263,24 @@ def _armour(key: bytes) -> str:
 
 
 def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
-    """The child: limits on the first line, then a job a line; an answer a line."""
-    limits = PartLimits(**json.loads(jobs.readline()))
+    """The child: limits and its parent on the first line, then a job a line; an answer a line."""
+    told = json.loads(jobs.readline())
+    parent = told.pop("parent")
+    limits = PartLimits(**told)
     _limit_process(limits)
     for line in jobs:
-        answers.write(_answer(line, limits))
+        answer = _answer(line, limits)
+        if os.getppid() != parent:
+            # The command was killed, and the next one may have cleared away before this part was even begun.
+            _forget(line)
+            return
+        answers.write(answer)
         answers.flush()
+
+
+def _forget(line: bytes) -> None:
+    if (target := json.loads(line)["target"]) is not None:
+        Path(target).unlink(missing_ok=True)
 
 
 def _answer(line: bytes, limits: PartLimits) -> bytes:

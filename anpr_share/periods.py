@@ -8,7 +8,7 @@ Guarantees:
   back over it and the moment after the gap where they go forward over it, and of several limits the earliest counts.
 - ``delete_by`` never decreases from one day to the next, which ``first_live_day`` relies on.
 
-The rules are those of ``docs/spec/retention.md``; examples are published in ``docs/spec/vectors/delete-by.json``.
+The rules are those of ``docs/spec/rules-v1.md``; examples are published in ``docs/spec/vectors/delete-by.json``.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def effective_now(system: datetime, last: datetime | None) -> Now:
     if last - system > CLOCK_BACK_TOLERANCE:
         raise PolicyError(
             "the system clock is more than 5 minutes behind the ledger",
-            hint="set the clock right; if the ledger's time is the wrong one, use clock reset",
+            hint="set this machine's clock right; nothing was done",
         )
     return Now(max(system, last), leapt=system - last > CLOCK_LEAP)
 

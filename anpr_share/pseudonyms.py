@@ -4,7 +4,7 @@ Guarantees:
 
 - A token is the first 16 bytes of HMAC-SHA-256 under a key of its own field, in lower-case hex. Fields' keys derive
   from the agreement's linkage key by HKDF, so tokens of two fields, two sites' cameras or two agreements say nothing
-  of one another. The constructions are those of ``docs/spec/tokens.md``; cases are in
+  of one another. The constructions are those of ``docs/spec/rules-v1.md``; cases are in
   ``docs/spec/vectors/tokens-1.json``.
 - Only what vrm-1 calls ``ok`` gets a vehicle token: a constant token for missing plates would link strangers.
 - A key never shows: its ``repr`` is redacted, it cannot be pickled or copied, and two are compared by their `check`.
@@ -271,7 +271,7 @@ class PlateTable:
     to the numbers, and calls `clear`. Around 100 bytes are kept for a row.
     """
 
-    def __init__(self, key: LinkageKey, *, alike: bool, sample: int | None, capacity: int = 4_000_000) -> None:
+    def __init__(self, key: LinkageKey, *, alike: bool, sample: int | None, capacity: int = 12_000_000) -> None:
         self._key = key
         self._alike = alike
         self._sample = sample

@@ -2,8 +2,8 @@
 
 Guarantees:
 
-- ``canonicalise`` is total, deterministic and idempotent, and follows ``docs/spec/vrm-1.md`` step by step; the numbers
-  in the comments are the steps of that page.
+- ``canonicalise`` is total, deterministic and idempotent, and follows ``docs/spec/rules-v1.md`` step by step; the
+  numbers in the comments are the steps of that page.
 - ``canonicalise_series`` gives exactly what ``canonicalise`` gives for each cell, a column at a time.
 - Nothing here is logged or raised: whatever the input, the answer is a value.
 

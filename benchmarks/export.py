@@ -31,7 +31,7 @@ TIMES_POLARS = 1.3
 S_PER_PLATE = 1.5e-6
 BASE_MB = 1_000.0
 MB_PER_PLATE = 250e-6
-CACHED_PLATES = 4_000_000  # the bound of the export's cache
+CACHED_PLATES = 12_000_000  # the bound of the export's cache
 BASELINE = Path(__file__).with_name("baseline_clkhash.py")
 
 

@@ -1,7 +1,7 @@
 """Writes docs/fields.md, the field dictionary, from the table schemas in schemas/.
 
-    python scripts/make_fields.py            writes it
-    python scripts/make_fields.py --check    fails if it is not current
+python scripts/make_fields.py            writes it
+python scripts/make_fields.py --check    fails if it is not current
 """
 
 from __future__ import annotations

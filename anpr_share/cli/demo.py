@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from anpr_share.cli.opening import SITE_VARIABLE
 from anpr_share.errors import AnprShareError, UsageError
 from anpr_share.reports import terminal
 
+PASSPHRASE = "passphrase.txt"  # noqa: S105 # the name of a file
 READS_PER_DAY = 6_000
 DAYS = 7
 LANCS, YORKS, UNI = "lancashire-police", "west-yorkshire-police", "university-of-the-north"
@@ -69,19 +70,19 @@ class _Show:
     """Runs commands in this process and shows them as a person would type them."""
 
     def __init__(self, invocation: Invocation) -> None:
-        self._clock = invocation.clock
+        self.clock = invocation.clock
         self.today = invocation.clock().date()
 
     def story(self, text: str) -> None:
         terminal.show(["", *text.splitlines()])
 
-    def run(self, *arguments: str, code: int = 0, into: str | None = None, shown: bool = True) -> None:
+    def run(self, *arguments: str, code: int = 0, into: str | None = None) -> None:
         """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
         from anpr_share.cli.main import run
 
         terminal.show(["", "$ anpr-share " + shlex.join(arguments) + (f" > {into}" if into else "")])
-        with _output_to(into if shown else os.devnull):
-            found = run(arguments, clock=self._clock)
+        with _output_to(into):
+            found = run(arguments, clock=self.clock)
         if found != code:
             raise AnprShareError(f"the demonstration stopped: a command ended with {found} instead of {code}")
 
@@ -92,8 +93,8 @@ def _tell(show: _Show) -> None:
         "1. Two police forces and a university each make a site: its keys, its log, its identity.\n"
         "   The keys of a site are locked by its passphrase, which here is in a file."
     )
-    _write("passphrase.txt", "correct horse battery staple\n")
-    terminal.show(["", f"$ export {PASSPHRASE_VARIABLE}=passphrase.txt"])
+    _write(PASSPHRASE, "correct horse battery staple\n")
+    terminal.show(["", f"$ export {PASSPHRASE_VARIABLE}={PASSPHRASE}"])
     show.run("init", "lancashire", "--role", "police", "--name", "Lancashire Police")
     show.run("init", "yorkshire", "--role", "police", "--name", "West Yorkshire Police")
     show.run("init", "university", "--role", "university", "--name", "University of the North")
@@ -103,7 +104,7 @@ def _tell(show: _Show) -> None:
         word for site in ("lancashire", "yorkshire", "university") for word in ("--party", f"{site}/identity.json")
     ]
     show.run("agreement", "draft", *parties, into="draft.toml")
-    _fill_in("draft.toml", show.today)
+    _fill_in("draft.toml")
     terminal.show(["(somebody fills in the draft: its id, title, purpose, legal basis)"])
     show.run("--site", "lancashire", "agreement", "sign", "draft.toml", "-o", "signed-1.json", "--yes")
     show.run("--site", "yorkshire", "--quiet", "agreement", "sign", "signed-1.json", "-o", "signed-2.json", "--yes")
@@ -112,7 +113,7 @@ def _tell(show: _Show) -> None:
         show.run("--site", site, "agreement", "accept", "agreement.json")
 
     show.story(
-        "3. The first force has made the key that plates are hashed with. The other force gets it, sealed to it alone.\n"
+        "3. The first force has made the key that plates are hashed with. The other gets it, sealed to it alone.\n"
         "   The university never does: without the key, a hash says nothing about a plate."
     )
     show.run("--site", "yorkshire", "key", "accept", f"lancashire/outbox/slavery-2026-1-{YORKS}.keyshare.json")
@@ -155,7 +156,7 @@ def _tell(show: _Show) -> None:
     show.run("--site", "university", "load", "tampered.anpr.zip", code=3)
 
     show.story(
-        "8. The university verifies and loads. Every day is encrypted anew under keys of its own, and the one-time key\n"
+        "8. The university verifies and loads. Every day is encrypted anew under its own keys, and the one-time key\n"
         "   is destroyed: the bundle files, wherever copies of them lie, are dead from now on."
     )
     for site in ("lancashire", "yorkshire"):
@@ -163,7 +164,8 @@ def _tell(show: _Show) -> None:
         show.run("--site", site, "receipt", "accept", f"receipt-{site}.json")
 
     show.story("9. The researcher links reads of both forces to the targets. Every look is logged with its purpose.")
-    show.run("--site", "university", "link", "--purpose", "journeys of target vehicles", "--format", "csv", into="linked.csv")
+    looking = ("link", "--purpose", "journeys of target vehicles", "--format", "csv")
+    show.run("--site", "university", *looking, into="linked.csv")
     terminal.show([_head("linked.csv", 6)])
     _write("scan.py", _SCAN)
     terminal.show(["", "$ python scan.py", *_SCAN.splitlines(), ""])
@@ -198,7 +200,7 @@ def _make_extracts(first: date) -> None:
     _write("lancashire-reads.toml", PLAIN_PROFILE)
 
 
-def _fill_in(name: str, today: date) -> None:
+def _fill_in(name: str) -> None:
     path = Path(name)
     text = path.read_text(encoding="utf-8")
     for blank, words in (
@@ -226,7 +228,7 @@ def _scan(show: _Show) -> None:
 
     from anpr_share.api import Site
 
-    with Site.open("university", passphrase_file="passphrase.txt", clock=show._clock) as site:
+    with Site.open("university", passphrase_file=PASSPHRASE, clock=show.clock) as site:
         reads = site.scan("reads", purpose="how often a vehicle is seen")
         counted = reads.group_by("source", "day").agg(
             pl.len().alias("reads"), pl.col("vehicle").n_unique().alias("vehicles")
@@ -251,7 +253,7 @@ def _standing_in(root: Path) -> Iterator[None]:
     """Work in the demonstration's directory, with its passphrase file, and go back afterwards."""
     before, named = Path.cwd(), {name: os.environ.get(name) for name in (PASSPHRASE_VARIABLE, SITE_VARIABLE)}
     os.chdir(root)
-    os.environ[PASSPHRASE_VARIABLE] = "passphrase.txt"
+    os.environ[PASSPHRASE_VARIABLE] = PASSPHRASE
     os.environ.pop(SITE_VARIABLE, None)
     try:
         yield

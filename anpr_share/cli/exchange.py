@@ -52,7 +52,7 @@ def request(
         result,
         lines=[
             f"wrote {result.path}: a request to {result.recipient} with {windows}, {first} to {last}",
-            f"its last key is destroyed on {result.expires:%Y-%m-%d}",
+            f"it can be answered, and the answer loaded, until {result.expires:%Y-%m-%d %H:%M} UTC",
             f"next: send it to {result.recipient}, which answers with: anpr-share export --request FILE …",
         ],
     )

@@ -99,8 +99,8 @@ def load_lines(result: LoadResult) -> list[str | Table]:
 def receipt_lines(result: ReceiptResult) -> list[str | Table]:
     """One receipt, and where it disagrees."""
     lines: list[str | Table] = [
-        f"receipt of {result.at:%Y-%m-%d %H:%M} UTC, {result.agreement}, {result.partner}: "
-        f"{result.loaded} bundles loaded, {result.refused} refused, {result.deleted} deletions"
+        f"receipt of {result.at:%Y-%m-%d %H:%M} UTC, {result.agreement}, {result.partner}",
+        f"  bundles loaded: {result.loaded}, refused: {result.refused}; deletions: {result.deleted}",
     ]
     if result.path is not None:
         lines.append(f"wrote {result.path}")

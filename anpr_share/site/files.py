@@ -7,8 +7,8 @@ directories 0700 (where the system has modes); no message repeats a path, which 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -83,8 +83,11 @@ def create_private(path: Path, data: bytes = b"") -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file in place of whatever has its name, whole or not at all. Raises :class:`StorageError`."""
-    temporary = path.with_name(f".anpr-share-{secrets.token_hex(16)}.part")
+    # Always the same name: what a killed command left there, the next one that writes this file takes away.
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]
+    temporary = path.with_name(f".anpr-share-{mark}.part")
     with storage_errors("a file cannot be written"):
+        temporary.unlink(missing_ok=True)
         _create(temporary, data)
         try:
             temporary.replace(path)

@@ -149,6 +149,10 @@ class OpenSite:
             site = cls(paths, config, identity, db, vault, clock=clock, actor=actor, lock_seconds=lock_seconds)
             if database.keys_are_missing(db):
                 site._renew_keys()
+            if vault is not None and publication.is_decided(db):
+                # A command was killed, or is at work, between deciding on files and naming them: readers need them.
+                with site.writing():
+                    pass
             stack.pop_all()
         return site
 

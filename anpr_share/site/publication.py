@@ -88,7 +88,13 @@ def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple
 
 
 def commit(connection: Connection, publications: Sequence[Publication]) -> None:
-    """Decide that these files appear, inside the transaction that everything else about them is in."""
+    """Decide that these files appear, inside the transaction that everything else about them is in.
+
+    Their names reach the disk first: what the transaction destroys, such as the key of a bundle, it destroys for good.
+    """
+    with storage_errors("a directory cannot be written to disk"):
+        for directory in {item.final.parent for item in publications}:
+            sync_directory(directory)
     for item in publications:
         changed = connection.execute(
             "UPDATE publication SET state = 'committed' WHERE id = ? AND state = 'staging'", (item.id,)
@@ -118,6 +124,11 @@ def recover(connection: Connection, paths: Paths) -> Recovery:
     if the database fails, and :class:`FormatError` if a record is not one of ours.
     """
     return _settle(connection, paths, None)
+
+
+def is_decided(connection: Connection) -> bool:
+    """Whether files are decided on that have not got their final names yet."""
+    return connection.row("SELECT 1 FROM publication WHERE state = 'committed'") is not None
 
 
 def pending(connection: Connection, paths: Paths) -> tuple[Publication, ...]:

@@ -15,8 +15,8 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from anpr_share.tables.delimited import RAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,99 +40,108 @@ class ParquetLimits:
     seconds: float = 60.0
 
 
-_LIMITS = ParquetLimits()
 _ANSWER_BYTES = 1024 * 1024
 
 
-def check_parquet(path: Path, needed: Sequence[str], limits: ParquetLimits = _LIMITS) -> None:
-    """Make sure that the columns are there and of types that can be read.
+class ParquetReader(AbstractContextManager["ParquetReader"]):
+    """Reads Parquet files, one after another, in one child process; it starts with the first file."""
 
-    Raises:
-        FormatError: the file is damaged or encrypted.
-        InputError: columns are missing, or hold lists, structures or bytes.
-    """
-    for _ in _batches(path, needed, (), None, limits):
-        raise AssertionError("no rows were asked for")
+    def __init__(self, limits: ParquetLimits | None = None) -> None:
+        self._limits = limits or ParquetLimits()
+        self._process: subprocess.Popen[bytes] | None = None
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # a job that the child did not live to read
+        self._process.wait()
+        self._process = None
 
-def read_parquet(
-    path: Path, needed: Sequence[str], rows: int, *, dated: Collection[str], limits: ParquetLimits = _LIMITS
-) -> Iterator[pl.DataFrame]:
-    """The rows: one column for each needed one, and `RAGGED`, which is false; ``rows`` to a frame.
+    def check(self, path: Path, needed: Sequence[str]) -> None:
+        """Make sure that the columns are there and of types that can be read.
 
-    Columns in ``dated`` keep the type Date or Datetime if they have it; all others become String.
+        Raises:
+            FormatError: the file is damaged or encrypted.
+            InputError: columns are missing, or hold lists, structures or bytes.
+        """
+        for _ in self._batches(path, needed, (), None):
+            raise AssertionError("no rows were asked for")
 
-    Raises:
-        FormatError: the file is damaged, or needs more memory or time than allowed.
-        InputError: a cell or a batch is too large.
-    """
-    for batch in _batches(path, needed, dated, rows, limits):
-        yield batch.with_columns(pl.lit(value=False).alias(RAGGED))
+    def read(self, path: Path, needed: Sequence[str], rows: int, *, dated: Collection[str]) -> Iterator[pl.DataFrame]:
+        """The rows: one column for each needed one, and `RAGGED`, which is false; ``rows`` to a frame.
 
+        Columns in ``dated`` keep the type Date or Datetime if they have it; all others become String. Exhaust it before
+        the next file.
 
-def _batches(
-    path: Path, needed: Sequence[str], dated: Collection[str], rows: int | None, limits: ParquetLimits
-) -> Iterator[pl.DataFrame]:
-    job = {"path": str(path.absolute()), "needed": list(needed), "dated": sorted(dated), "rows": rows, **asdict(limits)}
-    with _child() as child:
-        assert child.stdin is not None
-        _say(child, json.dumps(job).encode() + b"\n")
-        while (answer := _hear(child, path, limits)).get("end") is not True:
+        Raises:
+            FormatError: the file is damaged, or needs more memory or time than allowed.
+            InputError: a cell or a batch is too large.
+        """
+        for batch in self._batches(path, needed, dated, rows):
+            yield batch.with_columns(pl.lit(value=False).alias(RAGGED))
+
+    def _batches(
+        self, path: Path, needed: Sequence[str], dated: Collection[str], rows: int | None
+    ) -> Iterator[pl.DataFrame]:
+        limits = {"cell_bytes": self._limits.cell_bytes, "batch_bytes": self._limits.batch_bytes}
+        job = {"path": str(path.absolute()), "needed": list(needed), "dated": sorted(dated), "rows": rows, **limits}
+        self._say(self._child(), job)
+        while (answer := self._hear(path)).get("end") is not True:
             if "fault" in answer:
                 raise _fault(path, answer, needed)
             yield answer["frame"]
 
+    def _child(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "anpr_share.tables.columnar_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # `-m` looks for modules in the current directory first, which may be where a stranger's file was put.
+                cwd=Path(__file__).resolve().parents[2],
+                env=os.environ | {"RUST_BACKTRACE": "0"},
+            )
+            self._say(self._process, {"memory": self._limits.memory})
+        return self._process
 
-@contextmanager
-def _child() -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "anpr_share.tables.columnar_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # `-m` looks for modules in the current directory first, which may be where a stranger's file was put.
-        cwd=Path(__file__).resolve().parents[2],
-        env=os.environ | {"RUST_BACKTRACE": "0"},
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        for pipe in (child.stdin, child.stdout):
-            assert pipe is not None
-            pipe.close()
-        child.wait()
+    def _say(self, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        assert child.stdin is not None
+        try:
+            child.stdin.write(json.dumps(message).encode() + b"\n")
+            child.stdin.flush()
+        except BrokenPipeError:
+            return  # the child is dead, and reading its answer says so
 
-
-def _say(child: subprocess.Popen[bytes], message: bytes) -> None:
-    assert child.stdin is not None
-    try:
-        child.stdin.write(message)
-        child.stdin.flush()
-    except BrokenPipeError:
-        return  # the child is dead, and reading its answer says so
-
-
-def _hear(child: subprocess.Popen[bytes], path: Path, limits: ParquetLimits) -> dict[str, Any]:
-    """The child's next answer, with the batch that follows it under ``frame``."""
-    assert child.stdout is not None
-    timer = threading.Timer(limits.seconds, child.kill)
-    timer.start()
-    try:
-        answer = json.loads(child.stdout.readline(_ANSWER_BYTES))
-        if "bytes" in answer:
-            size = int(answer["bytes"])
-            payload = child.stdout.read(size) if 0 <= size <= 2 * limits.batch_bytes else b""
-            answer["frame"] = pl.read_ipc_stream(io.BytesIO(payload))
-    except (ValueError, TypeError, pl.exceptions.PolarsError):
-        raise FormatError(
-            f"{path.name} is damaged, or needs more memory or time to decode than allowed", hint="write it as CSV"
-        ) from None
-    else:
-        assert isinstance(answer, dict)
-        return answer
-    finally:
-        timer.cancel()
+    def _hear(self, path: Path) -> dict[str, Any]:
+        """The child's next answer, with the batch that follows it under ``frame``."""
+        child = self._child()
+        assert child.stdout is not None
+        timer = threading.Timer(self._limits.seconds, child.kill)
+        timer.start()
+        try:
+            answer = json.loads(child.stdout.readline(_ANSWER_BYTES))
+            if "bytes" in answer:
+                size = int(answer["bytes"])
+                payload = child.stdout.read(size) if 0 <= size <= 2 * self._limits.batch_bytes else b""
+                answer["frame"] = pl.read_ipc_stream(io.BytesIO(payload))
+        except (ValueError, TypeError, pl.exceptions.PolarsError):
+            raise FormatError(
+                f"{path.name} is damaged, or needs more memory or time to decode than allowed", hint="write it as CSV"
+            ) from None
+        else:
+            assert isinstance(answer, dict)
+            return answer
+        finally:
+            timer.cancel()
 
 
 def _fault(path: Path, answer: dict[str, Any], needed: Sequence[str]) -> AnprShareError:

@@ -1,6 +1,6 @@
 """The child process that decodes a Parquet extract, so that a hostile file takes down nothing but the child.
 
-It reads one job (a JSON line) and answers with JSON lines: a fault; or, for each batch, its length, followed by that
+It reads jobs (a JSON line each) and answers with JSON lines: a fault; or, for each batch, its length, followed by that
 many bytes of an Arrow stream; then an end. Cells go through the pipe and never to disk. It runs only under `columnar`.
 """
 
@@ -24,16 +24,16 @@ _FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, M
 
 
 def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer the one job."""
-    job = json.loads(jobs.readline())
-    _limit_process(job["memory"])
-    try:
-        for answer, payload in _answers(job):
-            answers.write(json.dumps(answer).encode() + b"\n" + payload)
+    """Answer each job in turn. The first line says how much memory there is."""
+    _limit_process(json.loads(jobs.readline())["memory"])
+    for job in jobs:
+        try:
+            for answer, payload in _answers(json.loads(job)):
+                answers.write(json.dumps(answer).encode() + b"\n" + payload)
+                answers.flush()
+        except _FAILURES:  # their texts may quote the file
+            answers.write(json.dumps({"fault": "damaged"}).encode() + b"\n")
             answers.flush()
-    except _FAILURES:  # their texts may quote the file
-        answers.write(json.dumps({"fault": "damaged"}).encode() + b"\n")
-    answers.flush()
 
 
 def _answers(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:

@@ -21,7 +21,7 @@ import polars as pl
 
 from anpr_share.errors import InputError, StorageError, UsageError
 from anpr_share.tables.blocks import TextBlocks, container_of, opened
-from anpr_share.tables.columnar import check_parquet, read_parquet
+from anpr_share.tables.columnar import ParquetReader
 from anpr_share.tables.delimited import RAGGED, find_columns, read_rows
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class Extract:
         self.profile = profile
         self.fields = tuple(fields)
         self.columns = profile.source_columns(self.fields)
-        self._containers = tuple(self._check_header(path) for path in self.paths)
+        with ParquetReader() as reader:
+            self._containers = tuple(self._check_header(path, reader) for path in self.paths)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,20 +83,21 @@ class Extract:
             StorageError: a file cannot be read.
         """
         any_row = False
-        for file, (path, container) in enumerate(zip(self.paths, self._containers, strict=True)):
-            first = 1
-            for frame in self._frames(path, container, rows):
-                if not frame.height:
-                    continue
-                any_row = True
-                yield Batch(self._without_nulls(frame), first, file, self.fields)
-                first += frame.height
+        with ParquetReader() as reader:
+            for file, (path, container) in enumerate(zip(self.paths, self._containers, strict=True)):
+                first = 1
+                for frame in self._frames(path, container, rows, reader):
+                    if not frame.height:
+                        continue
+                    any_row = True
+                    yield Batch(self._without_nulls(frame), first, file, self.fields)
+                    first += frame.height
         if not any_row:
             raise InputError("the extract holds no rows", hint="check that it is the whole file")
 
-    def _frames(self, path: Path, container: Container, rows: int) -> Iterator[pl.DataFrame]:
+    def _frames(self, path: Path, container: Container, rows: int, reader: ParquetReader) -> Iterator[pl.DataFrame]:
         if container == "parquet":
-            yield from read_parquet(path, self.columns, rows, dated=self.profile.dated_columns)
+            yield from reader.read(path, self.columns, rows, dated=self.profile.dated_columns)
             return
         form = self.profile.file
         with opened(path) as file:
@@ -103,10 +105,10 @@ class Extract:
             layout = find_columns(path.name, blocks, form, self.columns)
             yield from read_rows(path.name, blocks, form, layout, rows)
 
-    def _check_header(self, path: Path) -> Container:
+    def _check_header(self, path: Path, reader: ParquetReader) -> Container:
         container = container_of(path)
         if container == "parquet":
-            check_parquet(path, self.columns)
+            reader.check(path, self.columns)
         else:
             form = self.profile.file
             with opened(path) as file:

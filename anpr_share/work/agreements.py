@@ -145,8 +145,17 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
             )
     with site.writing():
         held = catalogue.agreement(site.db, site.require_vault(), agreement.id)
+        # A force that a later version lists first has no key yet: whoever was first before hands it on.
+        leading = agreements.parse(held.envelope) if held is not None else agreement
+        makes_key = leading.of_role("police")[0].site == site.identity.site
+        if held is not None and held.digest == agreement.digest:
+            # A command that was killed after the agreement was recorded may not have written every share.
+            shares = share_key(site, agreement) if makes_key else ()
+            if not shares:
+                raise PolicyError("this agreement was accepted already", hint="anpr-share agreement show")
+            site.checkpoint()
+            return AcceptResult(agreement.id, agreement.terms.version, agreement.digest, key_made=False, shares=shares)
         _require_successor(agreement, held)
-        makes_key = agreement.of_role("police")[0].site == site.identity.site
         with site.transaction():
             catalogue.accept(
                 site.db,
@@ -158,7 +167,8 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
             site.record(
                 "agreement-accepted", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version}
             )
-            made = makes_key and _linkage_secret(site, agreement.id) is None
+            # Only for the first version: another key for a later one would link to nothing that was exchanged before.
+            made = makes_key and held is None and agreement.terms.version == 1
             if made:
                 secret = secrets.token_bytes(_LINKAGE_BYTES)
                 site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
@@ -171,8 +181,6 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
 def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement | None) -> None:
     if held is None:
         return
-    if agreement.digest == held.digest:
-        raise PolicyError("this agreement was accepted already", hint="anpr-share agreement show")
     if agreement.terms.supersedes != held.digest:
         raise PolicyError(
             f"version {agreement.terms.version} does not replace version {held.version}, which is in force here"
@@ -180,15 +188,20 @@ def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement |
 
 
 def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
-    """Write a share of the linkage key for each other force into ``outbox/``; returns the files."""
+    """Write a share of the linkage key for each other force into ``outbox/``, where there is none yet.
+
+    Returns the files that were written: none if the key is not held here, be it destroyed or still to come.
+    """
     secret = _linkage_secret(site, agreement.id)
     if secret is None:
-        raise LockedError("the linkage key of this agreement is not here")
+        return ()
     files = []
     for force in agreement.of_role("police"):
         if force.site == site.identity.site:
             continue
         path = site.paths.outbox / f"{agreement.id}-{agreement.terms.version}-{force.site}.keyshare.json"
+        if path.exists():
+            continue
         info = keyshare.info(site.identity.fingerprint, force.fingerprint, agreement.digest)
         head = site.ledger.head()
         share = keyshare.KeyShare(
@@ -324,8 +337,8 @@ def describe(agreement: Agreement) -> list[str]:
     if terms.targets is not None:
         lines += [
             f"targets      {', '.join(terms.targets.columns)}",
-            f"             dates to the {terms.targets.date_resolution}, kept for {terms.targets.retention}, "
-            f"{'with' if terms.targets.victims else 'without'} victims' vehicles",
+            f"             dates to the {terms.targets.date_resolution}, kept for {terms.targets.retention}",
+            f"             {'with' if terms.targets.victims else 'without'} victims' vehicles",
         ]
         if terms.targets.handling is not None:
             lines.append(f"             handling codes {', '.join(terms.targets.handling)} only")

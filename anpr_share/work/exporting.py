@@ -13,7 +13,7 @@ import base64
 import hashlib
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -110,7 +110,7 @@ def export(
                 run.read_targets(targets)
                 run.read_reads(reads, on_rejects)
             size = run.assemble(bundle_file.temporary)
-            result = run.commit(bundle_file, reads, targets, size)
+            result = run.commit(bundle_file, size)
             publication.finish(site.db, site.paths, [bundle_file])
         finally:
             publication.abandon(site.db, site.paths, [scratch, bundle_file])
@@ -137,7 +137,8 @@ class _Export:
         self.keys: dict[tuple[str, str], bytes] = {}
         self.parts: dict[str, list[manifests.Part]] = {}
         self.files: list[tuple[str, Path]] = []
-        self.quality: list[manifests.TableQuality] = []
+        self.accounts: list[manifests.TableQuality] = []
+        self.extracts: list[tuple[tuple[Path, ...], datetime]] = []
         self.target_vehicles: frozenset[str] = frozenset()
         self.warnings: list[str] = []
 
@@ -153,12 +154,19 @@ class _Export:
         released = release_targets(
             source.paths, source.profile, self.agreement, self.answer.linkage, self.site.identity.site
         )
+        self._register(released.paths, "targets", periods.day_of(self.created, self.agreement.zone))
+        self.accounts.append(accounting.account("targets", released.tally, None))
         if released.frame.is_empty():
             self.warnings.append("no row of the targets may leave: the bundle holds no targets")
             return
         self.target_vehicles = released.vehicles
         self._write("targets", UNDATED, 0, released.frame, counted=False)
-        self.quality.append(accounting.account("targets", released.tally, None))
+
+    def _register(self, paths: Sequence[Path], table: str, oldest: date) -> None:
+        """Remember that these files fall due with the oldest day in them."""
+        retention = self.agreement.retention(table)
+        due = periods.delete_by(oldest, retention, self.agreement.zone, self.agreement.terms.ends)
+        self.extracts.append((tuple(paths), due))
 
     def read_reads(self, source: Input, on_rejects: OnRejects | None) -> None:
         """Stream the reads, then write each day."""
@@ -185,7 +193,8 @@ class _Export:
                 "no row is left to export: " + accounting.why_none(tally), hint=accounting.hint_none(tally)
             )
         self._warn_about_reach(pipeline)
-        self.quality.append(accounting.account("reads", tally, self.window.window))
+        self._register(pipeline.paths, "reads", min(pipeline.days_seen))
+        self.accounts.append(accounting.account("reads", tally, self.window.window))
 
     def _warn_about_reach(self, pipeline: ReadsPipeline) -> None:
         window, days = self.window.window, pipeline.days_seen
@@ -209,7 +218,7 @@ class _Export:
     def assemble(self, target: Path) -> int:
         """Seal the keys, sign the manifest and write the container; returns its size in bytes."""
         answer, terms, head = self.answer, self.agreement.terms, self.site.ledger.head()
-        self.quality.sort(key=lambda item: item.table)
+        self.accounts.sort(key=lambda item: item.table)
         sealed = manifests.Sealed(
             format=1,
             keys=tuple(
@@ -217,7 +226,7 @@ class _Export:
                 for (table, day), key in sorted(self.keys.items())
             ),
             quality=manifests.Quality(
-                tables=tuple(self.quality),
+                tables=tuple(item for item in self.accounts if item.table in self.parts),
                 sample=terms.reads.sample,
                 authority=self.authority,
                 disclosure_risk=None,
@@ -259,12 +268,10 @@ class _Export:
         sync_file(target)
         return target.stat().st_size
 
-    def commit(
-        self, bundle_file: publication.Publication, reads: Input, targets: Input | None, size: int
-    ) -> ExportResult:
+    def commit(self, bundle_file: publication.Publication, size: int) -> ExportResult:
         """One transaction: the window is used, the bundle recorded, the disclosure logged, the file decided on."""
         site, answer, window = self.site, self.answer, self.window.window
-        rows: dict[str, int] = {item.table: item.rows_out for item in self.quality}
+        rows: dict[str, int] = {item.table: item.rows_out for item in self.accounts}
         with site.transaction():
             answering.use_window(site, answer, self.window, self.bundle)
             records.add(
@@ -290,9 +297,8 @@ class _Export:
             due = periods.delete_by(
                 min(days), self.agreement.retention("reads"), self.agreement.zone, self.agreement.terms.ends
             )
-            for source in (reads, targets):
-                if source is not None:
-                    answering.register(site, "extract", source.paths, self.agreement, due)
+            for paths, extract_due in self.extracts:
+                answering.register(site, "extract", paths, self.agreement, extract_due)
             answering.register(site, "output", [str(bundle_file.final)], self.agreement, due)
             site.record("alteration", self.bundle, {"agreement": self.agreement.digest, "rows": rows})
             site.record(
@@ -319,7 +325,7 @@ class _Export:
             recipient=answer.university.site,
             first=window.first,
             last=window.last,
-            tables=tuple(self.quality),
+            tables=tuple(self.accounts),
             warnings=tuple(self.warnings),
         )
 

@@ -10,6 +10,7 @@ command that writes.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.part_check import PartJob, PartResult, Rewrite, check_parts
 from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site.files import storage_errors
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import receipting, verifying
@@ -94,11 +96,9 @@ def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
         verifying.check_members(members, manifest)
         verifying.check_digests(file, members, manifest)
     steps = (1, 2, 3, 4, 6) if sender is not None else (1, 3, 4, 6)
-    note = (
-        "steps 5, 7 and 8 need the recipient's site"
-        if sender is not None
-        else "who signed it was not checked: name the sender with --sender IDENTITY; steps 5, 7 and 8 need the recipient's site"
-    )
+    note = "steps 5, 7 and 8 need the recipient's site"
+    if sender is None:
+        note = f"who signed it was not checked: name the sender with --sender IDENTITY; {note}"
     return VerifyResult(manifest.bundle, sender.site if sender else None, steps, complete=False, note=note)
 
 
@@ -107,7 +107,7 @@ def verify(site: OpenSite, path: Path) -> VerifyResult:
     state = _Progress()
     with _reading(path) as file:
         opened = _open(site, file, state)
-        if _loaded(site, opened.manifest) is not None:
+        if _loaded(site, opened) is not None:
             _check_loaded(file, opened)
             return VerifyResult(
                 opened.manifest.bundle,
@@ -117,7 +117,7 @@ def verify(site: OpenSite, path: Path) -> VerifyResult:
                 note="this bundle is loaded already, and its one-time key is gone: steps 7 and 8 were done at loading",
             )
         verified = _verify_to_keys(site, file, state)
-        for _ in check_parts(_jobs(path, verified, {})):
+        for _ in _checked(path, verified, {}):
             pass
     return VerifyResult(
         opened.manifest.bundle, verified.standing.sender.site, tuple(range(1, 9)), complete=True, note=None
@@ -136,7 +136,7 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
             with _reading(path) as file:
                 state.digest = verifying.file_digest(file)
                 opened = _open(site, file, state)
-                known = _loaded(site, opened.manifest)
+                known = _loaded(site, opened)
                 if known is not None:
                     _check_loaded(file, opened)
                     return _reprint(site, opened.manifest, known, receipt)
@@ -185,7 +185,8 @@ def _sender_of(site: OpenSite, envelope: dsse.Envelope) -> Identity:
 def _verify_to_keys(site: OpenSite, file: BinaryIO, state: _Progress) -> _Verified:
     """Steps 5 to 7."""
     opened = state.opened
-    assert opened is not None and state.sender is not None
+    assert opened is not None
+    assert state.sender is not None
     manifest, vault = opened.manifest, site.require_vault()
     standing = _standing(site, manifest, state.sender)
     window = verifying.check_standing(manifest, standing, site.now())
@@ -242,7 +243,6 @@ def _jobs(path: Path, verified: _Verified, rewrites: dict[tuple[str, str, int], 
     manifest = verified.opened.manifest
     places = {member.name: member for member in verified.opened.members}
     for table in manifest.tables:
-        quality = verified.sealed.quality.of(table.name)
         for part in table.parts:
             member = places[member_name(table.name, part.day, part.n)]
             yield PartJob(
@@ -254,12 +254,27 @@ def _jobs(path: Path, verified: _Verified, rewrites: dict[tuple[str, str, int], 
                 ),
                 table=table.name,
                 day=None if part.day == UNDATED else date.fromisoformat(part.day),
-                rows=part.rows if part.rows is not None else (quality.rows_out if quality is not None else 0),
+                rows=part.rows,
                 columns=table.columns,
                 zone=verified.standing.agreement.zone,
                 window=manifest.window.window,
                 rewrite=rewrites.get((table.name, part.day, part.n)),
             )
+
+
+def _checked(path: Path, verified: _Verified, rewrites: dict[tuple[str, str, int], Rewrite]) -> Iterator[PartResult]:
+    """Step 8: each part, and the rows of the tables whose manifest counts none against the quality record."""
+    uncounted: dict[str, int] = {
+        table.name: 0 for table in verified.opened.manifest.tables if table.parts[0].rows is None
+    }
+    for result in check_parts(_jobs(path, verified, rewrites)):
+        if result.table in uncounted:
+            uncounted[result.table] += result.rows
+        yield result
+    for table, rows in uncounted.items():
+        quality = verified.sealed.quality.of(table)
+        if quality is None or quality.rows_out != rows:
+            raise VerificationError(f"the parts of {table} have another number of rows than the quality record", step=8)
 
 
 def _store(site: OpenSite, path: Path, verified: _Verified, receipt: Path | None, progress: Progress) -> LoadResult:
@@ -276,7 +291,7 @@ def _store(site: OpenSite, path: Path, verified: _Verified, receipt: Path | None
             place: Rewrite(item.temporary, plan.part_key(*place)) for place, item in zip(plan.kept, staged, strict=True)
         }
         written: dict[tuple[str, str, int], PartResult] = {}
-        for place, result in zip(plan.every, check_parts(_jobs(path, verified, rewrites)), strict=True):
+        for place, result in zip(plan.every, _checked(path, verified, rewrites), strict=True):
             written[place] = result
             progress(f"{len(written)} of {len(plan.every)} parts checked")
         outcome = _commit(site, verified, plan, written, [*staged, *receipt_file], receipt_file[0])
@@ -412,7 +427,7 @@ def _commit(
                 if table == "reads"
             ],
         )
-        _add_coverage(site, agreement.id, sender.site, verified.sealed)
+        _add_coverage(site, standing, verified.sealed)
         for key in verified.keys.values():
             holdings.remember_key(site.db, vault, key)
         holdings.destroy_onetime_key(site.db, manifest.request, verified.window.first)
@@ -467,33 +482,39 @@ def _add_part(
     )
 
 
-def _add_coverage(site: OpenSite, agreement: str, source: str, sealed: Sealed) -> None:
+def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed) -> None:
+    """Record what came of each day; of a day that is held this bundle brings nothing, so it says nothing of it."""
     quality = sealed.quality.of("reads")
     for day in quality.days if quality is not None else ():
-        records.put(site.db, holdings.Coverage(agreement, source, day.day, day.rows, day.rejected))
+        if day.day not in standing.held:
+            records.put(
+                site.db,
+                holdings.Coverage(standing.agreement.id, standing.sender.site, day.day, day.rows, day.rejected),
+            )
 
 
 def _drop_superseded(
     site: OpenSite, agreement: agreements.Agreement, parts: Sequence[holdings.Part], now: datetime
 ) -> None:
     """A newer snapshot of the targets replaces the older one: its key goes in the transaction that brings the newer."""
+    rows: Counter[tuple[KeyPlace, str]] = Counter()
     for part in parts:
-        holdings.destroy_day_key(site.db, KeyPlace(agreement.id, part.tbl, part.day, part.bundle))
-        holdings.remove_parts(site.db, part.bundle, part.tbl, part.day)
+        rows[KeyPlace(agreement.id, part.tbl, part.day, part.bundle), part.source] += part.rows
+    for (place, source), count in rows.items():
+        holdings.destroy_day_key(site.db, place)
+        holdings.remove_parts(site.db, place.bundle, place.tbl, place.day)
         records.put(
             site.db,
-            holdings.Deletion(
-                part.bundle, part.tbl, part.day, agreement.id, part.source, part.rows, due=now, at=now, receipt=None
-            ),
+            holdings.Deletion(place.bundle, place.tbl, place.day, agreement.id, source, count, due=now, at=now),
         )
         site.record(
             "erasure",
-            part.bundle,
+            place.bundle,
             {
                 "agreement": agreement.digest,
                 "reason": "replaced by a newer snapshot",
-                "rows": part.rows,
-                "table": part.tbl,
+                "rows": count,
+                "table": place.tbl,
             },
         )
 
@@ -501,14 +522,17 @@ def _drop_superseded(
 def _finish_deletions(site: OpenSite) -> None:
     """Remove the files of replaced targets, whose keys are gone already."""
     live = {part.path for part in holdings.parts(site.db, site.vault, tbl="targets")}
-    for path in site.paths.store.glob(f"*/targets/{UNDATED}/*.parquet"):
-        if not path.name.startswith(".") and path.relative_to(site.paths.root).as_posix() not in live:
-            path.unlink(missing_ok=True)
+    with storage_errors("a replaced part cannot be removed"):
+        for path in site.paths.store.glob(f"*/targets/{UNDATED}/*.parquet"):
+            if not path.name.startswith(".") and path.relative_to(site.paths.root).as_posix() not in live:
+                path.unlink(missing_ok=True)
 
 
-def _loaded(site: OpenSite, manifest: Manifest) -> holdings.Bundle | None:
+def _loaded(site: OpenSite, opened: Opened) -> holdings.Bundle | None:
     """The record of this bundle, if it was loaded. Raises :class:`PolicyError` if another one took its id."""
-    known = holdings.bundle(site.db, site.require_vault(), manifest.bundle)
+    known = holdings.bundle(site.db, site.require_vault(), opened.manifest.bundle)
+    if known is not None and known.manifest != opened.envelope.digest:
+        raise PolicyError("another bundle with this id is known here", step=5)
     return known if known is not None and known.direction == "loaded" else None
 
 

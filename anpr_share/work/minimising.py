@@ -25,6 +25,7 @@ from anpr_share.tables import schema
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
+from anpr_share.work.ahead import ahead
 
 if TYPE_CHECKING:
     from anpr_share.documents.agreement import Agreement
@@ -77,6 +78,7 @@ class ReadsPipeline:
         part_rows: int = PART_ROWS,
     ) -> None:
         self.tally = Tally()
+        self.paths: tuple[Path, ...] = ()
         self._profile, self._rules, self._plates, self._cameras = profile, rules, plates, cameras
         self._scratch, self._on_rejects = scratch, on_rejects
         self._swapped = SwappedColumns(profile, "camera")
@@ -92,7 +94,8 @@ class ReadsPipeline:
         Raises :class:`InputError` for an extract that cannot be read as its profile says.
         """
         extract = open_extract(paths, self._profile, _fields(self._rules.columns))
-        for batch in extract.batches():
+        self.paths = extract.paths
+        for batch in ahead(extract.batches()):
             self.add(batch)
             progress(f"{self.tally.rows_in:,} rows read")
         self._swapped.refuse()
@@ -185,35 +188,41 @@ class ReadsPipeline:
             return
         if not self._buffer:
             return
-        ranked = _Ranked(self._plates.frame, self._cameras.frame)
+        order = _Order(self._plates.frame, self._cameras.frame)
         buffer = pl.concat(self._buffer, rechunk=True)
         self._buffer.clear()
         by_day = buffer.partition_by("day", as_dict=True)
         del buffer
         for key in sorted(by_day):
             day = key[0]
-            yield day, self._slices(self._buffered_day(by_day.pop(key), ranked, day))
+            yield day, self._slices(self._buffered_day(by_day.pop(key), order, day))
 
-    def _buffered_day(self, rows: pl.DataFrame, ranked: _Ranked, day: date) -> pl.DataFrame:
-        extra = [name for name in rows.columns if name == "confidence"]
-        ids = rows.select(
-            ranked.plate.gather(rows["plate"]).alias("vehicle"),
-            pl.col("captured_at"),
-            ranked.camera.gather(rows["camera"]).alias("camera"),
-            *extra,
-        )
-        self.tally.duplicates += ids.height - ids.n_unique()
-        ordered = ids.with_columns(self._floor(day)).sort("vehicle", "captured_at", "camera", *extra)
-        vehicle = ordered["vehicle"]
+    def _buffered_day(self, rows: pl.DataFrame, order: _Order, day: date) -> pl.DataFrame:
+        """The rows of a day with their tokens, ordered by all their columns; sorts integers, not tokens."""
+        keys = ["prefix", "captured_at", "rank", *(["confidence"] if "confidence" in rows.columns else [])]
+        rows = rows.with_columns(
+            order.prefix.gather(rows["plate"]).alias("prefix"), order.rank.gather(rows["camera"]).alias("rank")
+        ).sort(keys)
+        self.tally.duplicates += int(rows.select(_same_as_before(keys)).to_series().sum())
+        floored = rows.with_columns(self._floor(day))
+        if not floored["captured_at"].equals(rows["captured_at"]):
+            floored = floored.sort(keys)
+        plate = floored["plate"]
         columns = {
-            "vehicle": lambda: ranked.plates["vehicle"].gather(vehicle),
-            "vehicle_alike": lambda: ranked.plates["vehicle_alike"].gather(vehicle),
-            "vrm_family": lambda: ranked.plates["family"].gather(vehicle).cast(pl.String),
-            "camera": lambda: ranked.cameras["camera"].gather(ordered["camera"]),
-            "captured_at": lambda: ordered["captured_at"],
-            "confidence": lambda: ordered["confidence"],
+            "vehicle": order.plates["vehicle"].gather(plate),
+            "camera": order.cameras["camera"].gather(floored["camera"]),
+            "captured_at": floored["captured_at"],
         }
-        return pl.DataFrame([columns[name]().alias(name) for name in self._rules.columns])
+        for name, source in (("vehicle_alike", "vehicle_alike"), ("vrm_family", "family")):
+            if name in self._rules.columns:
+                columns[name] = order.plates[source].gather(plate).cast(pl.String)
+        if "confidence" in self._rules.columns:
+            columns["confidence"] = floored["confidence"]
+        frame = pl.DataFrame([column.alias(name) for name, column in columns.items()])
+        if order.is_split(floored["prefix"], frame["vehicle"]):
+            # Two vehicles whose tokens begin alike lie mixed: only their whole tokens can order them.
+            frame = frame.sort(_identity(self._rules.columns))
+        return frame.select(self._rules.columns)
 
     def _floor(self, day: date) -> pl.Expr:
         """The time at the agreed resolution, in the agreement's zone, never before the day that it belongs to."""
@@ -270,22 +279,40 @@ class ReadsPipeline:
             if piece + 1 < pieces:
                 inside &= pl.col("vehicle") < bounds[piece + 1]
             frame = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
-            self.tally.duplicates += frame.height - frame.select(identity).n_unique()
+            frame = frame.sort(identity)
+            self.tally.duplicates += int(frame.select(_same_as_before(identity)).to_series().sum())
             ordered = frame.with_columns(self._floor(day)).sort(identity).select(self._rules.columns)
             yield from self._slices(ordered)
         for path, _, _ in spills:
             path.unlink()
 
 
-class _Ranked:
-    """The rank of each id's token among all tokens, and the tables in the order of the ranks.
+class _Order:
+    """What rows are sorted by in place of their tokens: integers that sort as the tokens do.
 
-    Sorting by rank is sorting by token, at the cost of sorting integers.
+    A vehicle's is the first 64 bits of its token. Two vehicles share them once in many millions of exports; then
+    :meth:`is_split` says so.
     """
 
     def __init__(self, plates: pl.DataFrame, cameras: pl.DataFrame) -> None:
-        self.plate, self.plates = _rank(plates, "vehicle")
-        self.camera, self.cameras = _rank(cameras, "camera")
+        self.plates, self.cameras = plates, cameras
+        prefix = plates["vehicle"].str.slice(0, 16).str.decode("hex")
+        self.prefix = prefix.bin.reinterpret(dtype=pl.UInt64, endianness="big")
+        self.rank = cameras["camera"].rank("dense").cast(pl.UInt32)
+
+    def is_split(self, prefix: pl.Series, vehicle: pl.Series) -> bool:
+        """Whether neighbouring rows have one prefix and two vehicles."""
+        return bool(((prefix == prefix.shift()) & (vehicle != vehicle.shift())).any())
+
+
+def _identity(columns: Sequence[str]) -> list[str]:
+    return ["vehicle", "captured_at", "camera", *(["confidence"] if "confidence" in columns else [])]
+
+
+def _same_as_before(columns: Sequence[str]) -> pl.Expr:
+    """Whether a row of a sorted frame is the same as the one before it, nulls being the same."""
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in columns)
+    return same & (pl.int_range(pl.len()) > 0)
 
 
 def _band() -> pl.Expr:
@@ -296,12 +323,6 @@ def _band() -> pl.Expr:
         low = float(name.split("-")[0])
         band = pl.when(pl.col("confidence") >= low).then(pl.lit(name)).otherwise(band)
     return band.alias("confidence")
-
-
-def _rank(table: pl.DataFrame, column: str) -> tuple[pl.Series, pl.DataFrame]:
-    rank = table[column].rank("dense").cast(pl.UInt32) - 1
-    ordered = table.with_columns(rank.alias("rank")).drop_nulls("rank").unique("rank").sort("rank")
-    return rank, ordered
 
 
 def _counts(series: pl.Series) -> dict[Any, int]:

@@ -79,7 +79,8 @@ def pseudonymise(
                 released = release_targets(paths, profile, agreement, key, site.identity.site)
                 frames: Iterator[pl.DataFrame] = iter([released.frame])
                 _write(frames, "targets", agreement.columns("targets"), output.temporary, out.suffix)
-                tally, first = released.tally, periods.day_of(now.instant, agreement.zone)
+                tally, extracts = released.tally, released.paths
+                first = oldest = periods.day_of(now.instant, agreement.zone)
             elif profile.table == "reads":
                 pipeline = reads_pipeline(
                     site.identity.site,
@@ -94,16 +95,20 @@ def pseudonymise(
                 pipeline.read(paths, progress)
                 frames = (frame for _, pieces in pipeline.days() for frame in pieces)
                 _write(frames, "reads", agreement.columns("reads"), output.temporary, out.suffix)
-                tally = pipeline.tally
-                first = min(tally.day_rows, default=periods.day_of(now.instant, agreement.zone))
+                tally, extracts = pipeline.tally, pipeline.paths
+                today = periods.day_of(now.instant, agreement.zone)
+                first, oldest = min(tally.day_rows, default=today), min(pipeline.days_seen, default=today)
             else:
                 raise UsageError("the profile is for a table that is not pseudonymised by itself")
             if tally.rows_out == 0:
                 raise InputError("no row is left: " + accounting.why_none(tally), hint=accounting.hint_none(tally))
             account = accounting.account(profile.table, tally, None)
-            due = periods.delete_by(first, agreement.retention(profile.table), agreement.zone, agreement.terms.ends)
+            due, extract_due = (
+                periods.delete_by(day, agreement.retention(profile.table), agreement.zone, agreement.terms.ends)
+                for day in (first, oldest)
+            )
             with site.transaction():
-                answering.register(site, "extract", paths, agreement, due)
+                answering.register(site, "extract", extracts, agreement, extract_due)
                 answering.register(site, "output", [output.final], agreement, due)
                 site.record(
                     "alteration", agreement.id, {"agreement": agreement.digest, "rows": {profile.table: tally.rows_out}}

@@ -88,7 +88,7 @@ class _Look:
 
 
 def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
-    """A table of the store: the agreed columns, ``source`` (String) and ``day`` (Date).
+    """A table of the store: the agreed columns, ``source`` (String) and ``day`` (Date); its rows in any order.
 
     ``table`` is ``reads``, ``targets`` or ``coverage``. Raises :class:`UsageError` for another name or where the
     agreement must be named, :class:`PolicyError` for a purpose that holds what may be a plate.
@@ -99,7 +99,7 @@ def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = No
     look = _Look(site, terms.id, check_purpose(purpose), "consultation", (table,))
     if table == "coverage":
         return _lazy_coverage(look)
-    columns = schema.load("release", table).polars(terms.columns(table))
+    columns = {name: dtype for name, dtype in _columns(terms, table).items() if name not in {"source", "day"}}
     return lazy_table(columns, lambda: look.parts()[table], table)
 
 

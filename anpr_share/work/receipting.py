@@ -5,6 +5,7 @@ Guarantees: a receipt says only what the site's records say; accepting one chang
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from anpr_share.documents.model import LedgerHead, validate, write
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import FormatError, PolicyError
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import create_private, replace_file
+from anpr_share.site.files import create_private, storage_errors
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, partners
 
@@ -72,8 +73,11 @@ def write_staged(file: publication.Publication, document: Envelope) -> None:
 
 
 def reprint(path: Path, data: bytes) -> None:
-    """Write a recorded receipt once more."""
-    replace_file(path, data)
+    """Write a recorded receipt once more. Raises :class:`StorageError` if another file has its place."""
+    with storage_errors("the receipt cannot be written"):
+        if path.is_file() and path.read_bytes() == data:
+            return
+    create_private(path, data)
 
 
 def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:
@@ -83,16 +87,21 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     with site.writing():
-        made = holdings.receipts(site.db, direction="made", partner=to)
-        since = max((item.at for item in made), default=None)
+        reported = {
+            item.bundle
+            for made in holdings.receipts(site.db, direction="made", partner=to)
+            for item in receipts.parse(made.envelope)[0].loaded
+        }
         loaded = [
             item
             for bundle in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement.id)
-            if bundle.partner == to and bundle.receipt is not None and (since is None or bundle.at > since)
+            if bundle.partner == to and bundle.receipt is not None and bundle.id not in reported
             for item in receipts.parse(bundle.receipt)[0].loaded
         ]
-        refusals = holdings.unreported_refusals(site.db, to)
-        deletions = holdings.unreported_deletions(site.db, to)
+        # What named no agreement that is known here belongs to none, and is reported with the next receipt of any.
+        others = {item.id for item in catalogue.agreements(site.db, site.vault)} - {agreement.id}
+        refusals = [item for item in holdings.unreported_refusals(site.db, to) if item.agreement not in others]
+        deletions = [item for item in holdings.unreported_deletions(site.db, to) if item.agreement == agreement.id]
         document = sign_receipt(
             site,
             agreement,
@@ -155,7 +164,8 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     party = agreement.identity(receipt.sender)
     if party is None or party.role != "university":
         raise PolicyError("the receipt does not come from a university that is party to the agreement")
-    if catalogue.agreement_by_digest(site.db, site.require_vault(), receipt.agreement) is None:
+    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), receipt.agreement)
+    if accepted is None or accepted.id != agreement.id:
         raise PolicyError("the receipt names a version of the agreement that this site has not accepted")
     discrepancies = tuple(_discrepancies(site, receipt, party.site))
     with site.writing():
@@ -223,6 +233,10 @@ def _discrepancies(site: OpenSite, receipt: Receipt, partner: str) -> list[str]:
             faults.append(f"bundle {loaded.bundle} was loaded with another content than was exported")
             continue
         faults += _row_faults(bundle, loaded)
+    for deleted in receipt.deleted:
+        bundle = holdings.bundle(site.db, site.vault, deleted.bundle)
+        if bundle is None or bundle.direction != "exported" or bundle.partner != partner:
+            faults.append(f"bundle {deleted.bundle}, of which data were deleted, was never exported to {partner}")
     return faults
 
 
@@ -233,12 +247,15 @@ def _row_faults(bundle: holdings.Bundle, loaded: Loaded) -> list[str]:
     sent: dict[tuple[str, str], int] = {}
     for table in quality.tables:
         if table.days:
-            sent |= {(table.table, day.day.isoformat()): day.rows for day in table.days if day.rows}
+            sent |= {(table.table, item.day.isoformat()): item.rows for item in table.days if item.rows}
         else:
             sent[table.table, "undated"] = table.rows_out
-    came: dict[tuple[str, str], int] = {(day.table, day.day): day.rows + day.expired for day in loaded.days}
+    came: Counter[tuple[str, str]] = Counter()
+    for day in loaded.days:
+        came[day.table, day.day] += day.rows + day.expired
     return [
-        f"bundle {loaded.bundle}: {table} of {day}: {sent.get((table, day), 0)} rows exported, {came.get((table, day), 0)} accounted for"
-        for table, day in sorted(sent.keys() | came.keys())
-        if sent.get((table, day), 0) != came.get((table, day), 0)
+        f"bundle {loaded.bundle}: {table} of {when}: {sent.get((table, when), 0)} rows exported, "
+        f"{came[table, when]} accounted for"
+        for table, when in sorted(sent.keys() | came.keys())
+        if sent.get((table, when), 0) != came[table, when]
     ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
-from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.errors import PolicyError, UsageError
 from anpr_share.pseudonyms import LinkageKey, PlateTable
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, plate_like, prepare_targets, split_plates, vrm_cells
@@ -25,14 +26,15 @@ _DATES = ("offence_from", "offence_to", "convicted_on")
 
 @dataclass(frozen=True, slots=True)
 class ReleasedTargets:
-    """``frame`` has the agreed columns; ``vehicles`` are the tokens that a sample of reads always keeps."""
+    """``frame`` has the agreed columns, ``paths`` are the files that were read."""
 
     frame: pl.DataFrame
     tally: Tally
+    paths: tuple[Path, ...]
 
     @property
     def vehicles(self) -> frozenset[str]:
-        """The vehicle tokens."""
+        """The vehicle tokens: a sample of reads always keeps them."""
         return frozenset(self.frame["vehicle"].to_list())
 
 
@@ -73,14 +75,14 @@ def release_targets(
         tally.rejected.update(prepared.frame["rule"].drop_nulls().to_list())
         frames.append(prepared.frame.with_columns(ids.alias("plate")).filter(pl.col("rule").is_null()))
     swapped.refuse()
-    kept = _withhold(pl.concat(frames), terms.victims, terms.handling, tally)
+    kept = _withhold(pl.concat(frames), terms, tally)
     frame = _pseudonymised(kept, plates.frame, key, site, month=terms.date_resolution == "month").select(terms.columns)
     tally.rows_out = frame.height
     tally.duplicates = frame.height - frame.n_unique()
     judged = plates.frame.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())
     tally.ambiguous = int(judged["ambiguous"].sum())
-    return ReleasedTargets(frame.sort(terms.columns), tally)
+    return ReleasedTargets(frame.sort(terms.columns), tally, extract.paths)
 
 
 def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling: bool) -> tuple[str, ...]:
@@ -103,21 +105,15 @@ def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling
     return tuple(dict.fromkeys(fields))
 
 
-def _withhold(
-    accepted: pl.DataFrame,
-    victims: bool,
-    handling: Sequence[str] | None,
-    tally: Tally,
-) -> pl.DataFrame:
-    if not victims:
+def _withhold(accepted: pl.DataFrame, terms: TargetsTerms, tally: Tally) -> pl.DataFrame:
+    if not terms.victims:
+        category = pl.col("person_category")
+        tally.withheld[VICTIM] += accepted.filter(category == "victim").height
         # A row without a category may be a victim's: it stays.
-        inside = pl.col("person_category").is_in(["suspect", "convicted", "witness"]).fill_null(value=False)
-        kept = accepted.filter(inside)
-        tally.withheld[VICTIM] += int((accepted["person_category"] == "victim").sum())
-        tally.withheld[CATEGORY_MISSING] += int(accepted["person_category"].is_null().sum())
-        accepted = kept
-    if handling is not None:
-        kept = accepted.filter(pl.col("handling").is_in(list(handling)).fill_null(value=False))
+        tally.withheld[CATEGORY_MISSING] += accepted.filter(category.is_null()).height
+        accepted = accepted.filter(category != "victim")
+    if terms.handling is not None:
+        kept = accepted.filter(pl.col("handling").is_in(terms.handling))
         tally.withheld[HANDLING] += accepted.height - kept.height
         accepted = kept
     return accepted

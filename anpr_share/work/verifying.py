@@ -134,7 +134,7 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
     _require(manifest.normaliser == RULES, "the bundle's plates were normalised by other rules than ours")
     _require(
         standing.key_checks <= {manifest.key_check},
-        "the bundle was made with another linkage key than the agreement's other bundles: its tokens would link to nothing",
+        "the bundle was made with another linkage key than the agreement's other bundles: its tokens would not link",
     )
     _check_tables(manifest, agreement, standing.held)
     return window
@@ -197,6 +197,9 @@ def _check_quality(manifest: Manifest, content: Sealed) -> None:
         rows: dict[str, int] = {}
         for part in table.parts:
             rows[part.day] = rows.get(part.day, 0) + (part.rows or 0)
+        days = [day.day for day in quality["reads"].days]
+        if days != sorted(set(days)) or not all(manifest.window.window.contains(day) for day in days):
+            raise VerificationError("the quality record lists days twice, out of order or outside the window", step=7)
         counted = {day.day.isoformat(): day.rows for day in quality["reads"].days if day.rows}
         if counted != {day: count for day, count in rows.items() if count}:
             raise VerificationError("the quality record counts other rows than the manifest", step=7)

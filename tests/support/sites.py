@@ -297,3 +297,21 @@ def write_targets(path: Path) -> None:
     for plate, log in zip(TARGET_PLATES, LOGS, strict=True):
         lines.append(f"{plate},{log},labour exploitation,suspect,P,3x5x2,1,B,2026-09-01,2026-10-02,")
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def secrets_in(text: str | bytes) -> list[str]:
+    """Which plates, camera names, references and passphrases of our extracts stand in a text, in whatever case."""
+    data = (text.encode() if isinstance(text, str) else text).lower()
+    return [word for word in WORDS if word.lower().encode() in data]
+
+
+WORDS: Final = (
+    *PLATES,
+    *PLATES.values(),
+    *TARGET_PLATES,
+    *(plate.replace(" ", "").upper() for plate in TARGET_PLATES),
+    PARTIAL,
+    *CAMERAS,
+    *LOGS,
+    PASSPHRASE,
+)

@@ -1,0 +1,38 @@
+"""Killed at any write, a command leaves one truth after one more run of it.
+
+Each test starts a program that forks the command, kills the fork with SIGKILL before its n-th write, runs the command
+once more, and looks at what there is; then the same for every n. What counts as a write: `tests.support.faults`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from tests.support import crashes
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither fork nor SIGKILL")
+
+Record = Callable[[str, object], None]
+
+# Command, first write, step, and how many writes there must be at least: fewer, and the program no longer sees what the
+# command does. The longest is cut in two, so that two processors share it.
+RUNS = [("load", 1, 2, 30), ("load", 2, 2, 30), ("export", 1, 1, 40), ("accept", 1, 1, 12), ("request", 1, 1, 15)]
+
+
+@pytest.mark.parametrize(("command", "first", "every", "least"), RUNS)
+def test_killed_at_any_write_one_more_run_leaves_one_truth(
+    command: str, first: int, every: int, least: int, record_property: Record
+) -> None:
+    told = crashes.start(command, "kill", first=first, every=every)
+
+    assert told["wrongs"] == []
+    assert set(told["outcomes"]) == {"had happened", "happened the second time"}
+    assert told["points"] >= least
+    record_property("points", told["points"])
+
+
+def test_what_a_dead_loads_child_writes_later_does_not_stay() -> None:
+    assert crashes.start("load", "orphan")["wrongs"] == []

@@ -1,0 +1,207 @@
+"""The specification says what the code does: limits, fields, patterns, bytes and hashes are compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import re
+from datetime import timedelta
+from pathlib import Path
+from types import MemberDescriptorType
+from typing import get_args
+
+import pytest
+
+from anpr_share import container, periods, vrm
+from anpr_share.documents import agreement, identity, keyshare, manifest, receipt, request
+from anpr_share.documents.model import Document
+from anpr_share.site import database, ledger
+from anpr_share.tables import checks, profile, schema
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "anpr_share"
+LIMIT = re.compile(r"^\| .+ \| ([0-9,]+) \| .* \| `(anpr_share\.[A-Za-z_.]+)` \|$", re.MULTILINE)
+PAYLOADS: dict[str, type[Document]] = {
+    "identity": identity.IdentityPayload,
+    "agreement": agreement.AgreementPayload,
+    "key-share": keyshare.KeyShare,
+    "request": request.Request,
+    "manifest": manifest.Manifest,
+    "sealed": manifest.Sealed,
+    "receipt": receipt.Receipt,
+}
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def block(text: str, kind: str) -> str:
+    found = re.search(rf"^ *```{kind}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def fields_of(kind: str) -> list[str]:
+    section = re.split(r"^### ", page("spec/documents-v1.md"), flags=re.MULTILINE)
+    (text,) = [part for part in section if part.startswith(f"`{kind}`")]
+    return re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
+
+
+def value_in_code(dotted: str) -> object:
+    parts = dotted.split(".")
+    size = next(n for n in range(len(parts), 0, -1) if (PACKAGE.parent / Path(*parts[:n])).with_suffix(".py").is_file())
+    found: object = importlib.import_module(".".join(parts[:size]))
+    for name in parts[size:]:
+        owner, found = found, getattr(found, name)
+        if isinstance(found, MemberDescriptorType):  # a field of a dataclass with slots
+            assert isinstance(owner, type)
+            assert dataclasses.is_dataclass(owner)
+            found = next(item.default for item in dataclasses.fields(owner) if item.name == name)
+    return found.total_seconds() if isinstance(found, timedelta) else found
+
+
+LIMITS = {dotted: int(value.replace(",", "")) for value, dotted in LIMIT.findall(page("spec/limits.md"))}
+
+
+@pytest.mark.parametrize("dotted", LIMITS)
+def test_a_limit_is_the_one_in_the_code(dotted: str) -> None:
+    assert value_in_code(dotted) == LIMITS[dotted]
+
+
+def test_every_row_of_the_limits_is_compared() -> None:
+    rows = re.findall(r"^\| (?!limit|---)", page("spec/limits.md"), re.MULTILINE)
+
+    assert len(rows) == len(LIMITS)
+
+
+def test_every_limit_that_the_code_names_is_published() -> None:
+    named = set()
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for name in re.findall(r"^(MAX_[A-Z_]+)\b.*=", path.read_text(encoding="utf-8"), re.MULTILINE):
+            named.add(f"{module}.{name}")
+
+    assert named - set(LIMITS) == set()
+
+
+def test_the_limits_of_the_checking_process_are_those_of_a_manifest() -> None:
+    assert value_in_code("anpr_share.part_check.PartLimits.rows") == manifest.LIMITS.rows_of_a_part
+    assert value_in_code("anpr_share.part_check.PartLimits.size") == manifest.LIMITS.bytes_of_a_part
+    assert (manifest.LIMITS.manifest_bytes, manifest.LIMITS.sealed_bytes) == (container.MAX_SMALL, container.MAX_SMALL)
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_the_fields_of_a_document_are_those_of_its_model(kind: str) -> None:
+    assert fields_of(kind) == list(PAYLOADS[kind].model_fields)
+
+
+def test_the_fields_of_a_checkpoint_are_those_that_are_read() -> None:
+    assert set(fields_of("ledger-checkpoint")) == ledger._CHECKPOINT_KEYS
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(agreement.ReadsTerms, agreement.TargetsTerms, agreement.CamerasTerms, agreement.RiskTerms, agreement.Party),
+        *(request.RequestedWindow, manifest.Table, manifest.Part, manifest.SealedFile, manifest.DayKey),
+        *(manifest.Quality, manifest.TableQuality, manifest.DayCount),
+        *(receipt.Loaded, receipt.LoadedDay, receipt.Refused, receipt.Deleted),
+    ],
+)
+def test_the_fields_of_a_part_of_a_document_are_named(model: type[Document]) -> None:
+    text = page("spec/documents-v1.md")
+
+    assert [name for name in model.model_fields if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "table"),
+    [(agreement.ReadsColumn, "reads"), (agreement.TargetsColumn, "targets"), (agreement.CamerasColumn, "cameras")],
+)
+def test_an_agreement_can_name_exactly_the_columns_that_can_leave(columns: object, table: str) -> None:
+    assert set(get_args(columns)) == {field.name for field in schema.load("release", table).fields}
+
+
+def test_the_patterns_of_plates_are_those_of_the_code() -> None:
+    lines = block(page("spec/rules-v1.md"), "families").splitlines()
+
+    assert [tuple(line.split()) for line in lines] == list(vrm._PATTERNS.items())
+
+
+def test_the_placeholders_are_those_of_the_code() -> None:
+    assert frozenset(block(page("spec/rules-v1.md"), "placeholders").split()) == vrm._PLACEHOLDERS
+
+
+def test_the_examples_of_plates_are_true() -> None:
+    rows = re.findall(
+        r"^\| `(.+?)` \| (ok|partial|missing|malformed) \| (.*?) ?\| ?(.*?) ?\|$",
+        page("spec/rules-v1.md"),
+        re.MULTILINE,
+    )
+
+    assert len(rows) == 5
+    for raw, status, plate, family in rows:
+        found = vrm.canonicalise(raw)
+        assert (found.status, found.vrm or "", found.family or "") == (status, plate.strip("`"), family)
+
+
+def test_the_examples_of_delete_by_are_true() -> None:
+    rows = re.findall(r"^\| (\S+) \| (P\d+M) \| (\S+), 00:00 in the zone \|$", page("spec/rules-v1.md"), re.MULTILINE)
+
+    assert len(rows) == 2
+    for day, limit, due in rows:
+        assert periods.Duration.parse(limit).after(periods.parse_day(day)) == periods.parse_day(due)
+
+
+def test_the_bytes_of_the_smallest_container_are_those_that_are_written() -> None:
+    out = io.BytesIO()
+    container.write(out, [("manifest.json", b"{}"), ("keys.sealed", b"x")])
+
+    assert bytes.fromhex(block(page("spec/bundle-v1.md"), "hex")) == out.getvalue()
+
+
+def test_the_eight_steps_are_numbered_in_order() -> None:
+    assert re.findall(r"^\| (\d) \|", page("spec/bundle-v1.md"), re.MULTILINE) == list("12345678")
+
+
+def test_the_ledger_line_has_its_hash() -> None:
+    line, digest = block(page("spec/site-v1.md"), "ledger").splitlines()
+
+    assert ledger.parse_line(line.encode()).hash == digest
+
+
+def test_every_table_of_a_site_is_listed() -> None:
+    text = page("spec/site-v1.md")
+    for schema_name, file in (("main", "site.db"), ("keys", "keys.db"), ("vault", "vault.db")):
+        (row,) = re.findall(rf"^\| `{re.escape(file)}` \| (`[a-z_` ]+`) \|$", text, re.MULTILINE)
+        made = re.findall(r"CREATE TABLE (\w+)", " ".join(database.SCHEMAS[schema_name]))
+        assert re.findall(r"`(\w+)`", row) == made
+
+
+def test_every_event_that_is_logged_is_explained() -> None:
+    text = page("spec/site-v1.md")
+    logged = set(ledger.STATUTORY)
+    for path in (*(PACKAGE / "work").glob("*.py"), *(PACKAGE / "site").glob("*.py")):
+        logged.update(re.findall(r'\.record\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")))
+
+    assert {event for event in logged if f"`{event}`" not in text} == set()
+
+
+@pytest.mark.parametrize("table", checks.RULES)
+def test_the_rules_of_checks_are_listed_in_their_order(table: str) -> None:
+    text = page("profiles.md").split("## Rules of the report")[1]
+    (row,) = re.findall(rf"^\| `{table}` \| (.+) \|$", text, re.MULTILINE)
+
+    assert re.findall(r"`([a-z-]+)`", row) == list(checks.RULES[table])
+
+
+def test_every_key_of_a_profile_and_every_bundled_profile_is_explained() -> None:
+    text = page("profiles.md")
+    keys = {*profile.FileFormat.model_fields, *profile.TimeColumn.model_fields, "table", "allow_plate_like"}
+    for columns in (profile.ReadsColumns, profile.TargetsColumns, profile.CamerasColumns):
+        keys.update(columns.model_fields)
+
+    assert {name for name in keys if not re.search(rf"\b{name}\b", text)} == set()
+    assert [name for name in profile.bundled_profiles() if f"| `{name}` |" not in text] == []

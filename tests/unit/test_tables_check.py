@@ -1,0 +1,312 @@
+"""Checking whole extracts: reports that add up, rejects without values, and agreement with Frictionless."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import string
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import frictionless
+import polars as pl
+import pytest
+
+from anpr_share.errors import AnprShareError, InputError, StorageError, UsageError
+from anpr_share.tables import blocks
+from anpr_share.tables.check import check_extract
+from anpr_share.tables.profile import load_profile, parse_profile
+from anpr_share.tables.report import Place
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+NOW = datetime(2026, 10, 10, tzinfo=UTC)
+READS = load_profile("plain-reads")
+HEADER = "vrm,camera,captured_at,confidence\n"
+GOOD = "AB12CDE,CAM-1,2026-10-08T16:30:51Z,93\n"
+BAD = "A?,CAM-2,yesterday,93\n"
+
+
+def write(tmp_path: Path, text: str, name: str = "reads.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_report_adds_up_over_files_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
+    write(tmp_path, HEADER + (GOOD + BAD) * 30, "1.csv")
+    write(tmp_path, HEADER + GOOD + "short\n" + GOOD.replace("AB12CDE", "D123ABC"), "2.csv")
+
+    report = check_extract([str(tmp_path / "?.csv")], READS, now=NOW)
+
+    assert (report.table, report.files) == ("reads", ("1.csv", "2.csv"))
+    assert (report.rows, report.accepted, report.split, report.ok) == (63, 32, 0, False)
+    assert report.rejected == {"cells": 1, "vrm-partial": 30}
+    assert report.failures["time-unreadable"].count == 30
+    assert report.failures["vrm-partial"].first_rows == tuple(Place(0, row) for row in range(2, 22, 2))
+    assert report.failures["cells"].first_rows == (Place(1, 2),)
+    assert report.families == {"current": 31, "prefix": 1}
+    assert report.earliest == report.latest == datetime(2026, 10, 8, 16, 30, 51, tzinfo=UTC)
+
+
+def test_a_good_extract_is_ok(tmp_path: Path) -> None:
+    report = check_extract([write(tmp_path, HEADER + GOOD)], READS, now=NOW)
+
+    assert report.ok
+    assert (report.accepted, report.rejected, report.failures, report.notes) == (1, {}, {}, ())
+
+
+def test_a_report_can_be_written_as_json_and_holds_no_cell(tmp_path: Path) -> None:
+    report = check_extract([write(tmp_path, HEADER + GOOD + BAD)], READS, now=NOW)
+
+    text = json.dumps(asdict(report), default=str)
+
+    for cell in ("AB12CDE", "CAM-1", "CAM-2", "yesterday", "A?"):
+        assert cell not in text
+
+
+def test_confidence_from_0_to_1_and_a_wrong_delimiter_are_noted(tmp_path: Path) -> None:
+    low = check_extract([write(tmp_path, HEADER + GOOD.replace("93", "0.93") * 3)], READS, now=NOW)
+    short = check_extract([write(tmp_path, HEADER + GOOD + "x;y;z\n" * 3)], READS, now=NOW)
+
+    assert "0 to 1" in low.notes[0]
+    assert "delimiter" in short.notes[0]
+
+
+def test_local_times_that_the_profile_resolves_are_counted(tmp_path: Path) -> None:
+    profile = parse_profile("""
+table = "reads"
+[columns]
+vrm = "vrm"
+camera = "camera"
+[columns.captured_at]
+columns = ["captured_at"]
+format = "%Y-%m-%d %H:%M"
+timezone = "Europe/London"
+ambiguous = "earliest"
+""")
+    rows = "AB12CDE,C,2025-10-26 01:30,\n" + "AB12CDE,C,2025-10-26 02:30,\n"
+
+    assert check_extract([write(tmp_path, HEADER + rows)], profile, now=NOW).resolved == {"time-ambiguous": 1}
+
+
+def test_rejects_say_file_row_and_rule_and_nothing_else(tmp_path: Path) -> None:
+    formula = write(tmp_path, HEADER + GOOD + BAD + "short\n", "=cmd.csv")
+    rejects = tmp_path / "rejects.csv"
+
+    check_extract([formula], READS, now=NOW, rejects=rejects)
+
+    assert rejects.read_text(encoding="utf-8").splitlines() == [
+        "file,row,rule",
+        "'=cmd.csv,2,vrm-partial",
+        "'=cmd.csv,2,time-unreadable",
+        "'=cmd.csv,3,cells",
+    ]
+
+
+def test_a_check_that_fails_leaves_the_rejects_as_they_were(tmp_path: Path) -> None:
+    extract = write(tmp_path, HEADER + BAD + "x\0\n")
+    rejects = write(tmp_path, "before", "rejects.csv")
+
+    with pytest.raises(InputError):
+        check_extract([extract], READS, now=NOW, rejects=rejects)
+
+    assert rejects.read_text(encoding="utf-8") == "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reads.csv", "rejects.csv"]
+
+
+def test_rejects_never_overwrite_the_extract_and_need_a_folder(tmp_path: Path) -> None:
+    extract = write(tmp_path, HEADER + BAD)
+
+    with pytest.raises(UsageError):
+        check_extract([extract], READS, now=NOW, rejects=tmp_path / "." / "reads.csv")
+    with pytest.raises(StorageError):
+        check_extract([extract], READS, now=NOW, rejects=tmp_path / "none" / "rejects.csv")
+
+
+def test_swapped_columns_stop_a_check_unless_allowed(tmp_path: Path) -> None:
+    swapped = write(tmp_path, HEADER + "CAM-1,AB12CDE,2026-10-08T16:30:51Z,93\n" * 5)
+
+    with pytest.raises(InputError, match="columns look swapped"):
+        check_extract([swapped], READS, now=NOW)
+    allowed = READS.model_copy(update={"allow_plate_like": ("camera",)})
+    assert check_extract([swapped], allowed, now=NOW).rows == 5
+
+
+def test_logs_that_are_plates_stop_a_check(tmp_path: Path) -> None:
+    targets = load_profile("plain-targets")
+    header = ",".join(targets.source_columns(targets.fields)) + "\n"
+    rows = "INT1,AB12CDE,slavery" + "," * 8 + "\n"
+
+    with pytest.raises(InputError, match="mapped to log"):
+        check_extract([write(tmp_path, header + rows)], targets, now=NOW)
+
+
+def test_no_failure_says_a_plate(tmp_path: Path) -> None:
+    plate = "YX98YWV"
+    faults = [
+        plate,
+        HEADER + f"{plate},C\0,t,9\n",
+        HEADER + f'{plate},"C,t,9\n',
+        HEADER.replace("vrm", plate) + GOOD,
+        HEADER + f"C,{plate},2026-10-08T16:30:51Z,9\n" * 9,
+    ]
+    for fault in faults:
+        with pytest.raises(AnprShareError) as caught:
+            check_extract([write(tmp_path, fault)], READS, now=NOW)
+        assert plate not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
+
+
+def frictionless_bad_rows(path: Path, table: str) -> set[int]:
+    """Row numbers, from 1 after the header."""
+    schema = frictionless.Schema.from_descriptor(
+        json.loads((ROOT / "schemas" / "extract" / f"{table}.json").read_text(encoding="utf-8"))
+    )
+    resource = frictionless.Resource(path=path.name, basepath=str(path.parent), schema=schema)
+    report = frictionless.validate(resource, limit_errors=100_000)
+    return {row - 1 for (row,) in report.flatten(["rowNumber"]) if row is not None}
+
+
+def our_bad_rows(path: Path, profile_name: str) -> set[int]:
+    rejects = path.with_suffix(".rejects")
+    check_extract([path], load_profile(profile_name), now=NOW, rejects=rejects)
+    return set(pl.read_csv(rejects)["row"])
+
+
+def plate(source: random.Random) -> str:
+    letters = "ABCDEFGHJKLMNOPRSTUVWXY"
+    return "".join([*source.choices(letters, k=2), *source.choices(string.digits, k=2), *source.choices(letters, k=3)])
+
+
+def test_frictionless_finds_the_same_bad_reads(tmp_path: Path) -> None:
+    source = random.Random(20261008)
+    path = tmp_path / "reads.csv"
+    faults = [
+        {"vrm": ""},
+        {"camera": ""},
+        {"captured_at": ""},
+        {"captured_at": "08/10/2026 16:30"},
+        {"captured_at": "2026-13-08T16:30:51Z"},
+        {"captured_at": "2026-10-08T16:30:51"},
+        {"confidence": "high"},
+        {"confidence": "101"},
+        {"confidence": "-0.1"},
+        {"extra": "x"},
+    ]
+    expected = set()
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADER.strip().split(","))
+        for number in range(1, 2001):
+            row = {
+                "vrm": plate(source),
+                "camera": source.choice(["CAM-1", "north, lane 2", 'the "old" one', "007"]),
+                "captured_at": f"2026-10-{source.randint(1, 9):02}T{source.randint(0, 23):02}:30:51Z",
+                "confidence": source.choice(["", "0", "100", "93.5"]),
+            }
+            if source.random() < 0.1:
+                row |= source.choice(faults)
+                expected.add(number)
+            writer.writerow(row.values())
+
+    assert our_bad_rows(path, "plain-reads") == expected
+    assert frictionless_bad_rows(path, "reads") == expected
+
+
+def test_frictionless_finds_the_same_bad_targets(tmp_path: Path) -> None:
+    source = random.Random(20261008)
+    path = tmp_path / "targets.csv"
+    columns = load_profile("plain-targets").source_columns(load_profile("plain-targets").fields)
+    schema = json.loads((ROOT / "schemas" / "extract" / "targets.json").read_text(encoding="utf-8"))
+    columns = tuple(field["name"] for field in schema["fields"])
+    faults = [
+        {"vrm": ""},
+        {"log": ""},
+        {"offence": ""},
+        {"offence": "see log 12"},
+        {"offence": "x" * 65},
+        {"offence_from": "30/08/2026"},
+        {"convicted_on": "2026-02-30"},
+        {"person_category": "bystander"},
+        {"grading_scheme": "4x4"},
+        {"source_grade": "7"},
+        {"information_grade": "F"},
+    ]
+    expected = set()
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        for number in range(1, 501):
+            row = {
+                "vrm": plate(source),
+                "log": f"INT2669{number:04}",
+                "offence": source.choice(["labour exploitation", "domestic servitude"]),
+                "offence_from": source.choice(["", "2026-08-30"]),
+                "person_category": source.choice(["", "suspect", "victim"]),
+                "grading_scheme": "3x5x2",
+                "source_grade": source.choice("123"),
+                "information_grade": source.choice("ABCDE"),
+                "handling": "P",
+            }
+            if source.random() < 0.2:
+                row |= source.choice(faults)
+                expected.add(number)
+            writer.writerow(row)
+
+    assert our_bad_rows(path, "plain-targets") == expected
+    assert frictionless_bad_rows(path, "targets") == expected
+
+
+@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data is not here")
+def test_a_week_of_real_shape_is_checked() -> None:
+    profile = parse_profile("""
+table = "reads"
+[file]
+delimiter = "|"
+null_values = ["NA"]
+[columns]
+vrm = "plate"
+camera = ["device"]
+[columns.captured_at]
+columns = ["dt"]
+format = "%m/%d/%Y - %H:%M:%S"
+timezone = "Europe/London"
+""")
+    report = check_extract([SHARED / "data" / "reads-week.psv.gz"], profile, now=NOW)
+
+    assert report.rows == 93_490
+    assert report.accepted + sum(report.rejected.values()) == report.rows
+    assert set(report.rejected) == {"vrm-missing", "vrm-partial"}
+    assert report.families["current"] > 80_000
+
+
+@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data is not here")
+def test_logs_of_real_shape_are_checked() -> None:
+    dates = "".join(
+        f'[columns.{field}]\ncolumns = ["{name}"]\nformat = "%d/%m/%Y"\n'
+        for field, name in [
+            ("offence_from", "Offence From"),
+            ("offence_to", "Offence To"),
+            ("convicted_on", "Conviction Date"),
+        ]
+    )
+    profile = parse_profile(f"""
+table = "targets"
+[columns]
+vrm = "VRM"
+log = "Log Ref"
+offence = "Offence Flag"
+person_category = "Person Category"
+handling = "Handling"
+grading_scheme = "Grading Scheme"
+source_grade = "Source"
+information_grade = "Assessment"
+{dates}""")
+    report = check_extract([SHARED / "data" / "targets.csv"], profile, now=NOW)
+
+    assert (report.rows, report.split) == (289, 12)
+    assert report.accepted + sum(report.rejected.values()) == 301
+    assert set(report.rejected) == {"vrm-missing", "vrm-partial"}

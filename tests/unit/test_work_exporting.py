@@ -1,0 +1,388 @@
+"""Exporting: what may not leave does not, every row is accounted for, and a refusal leaves nothing half-done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anpr_share.documents import canonical
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import request as requests
+from anpr_share.documents.keys import SigningKey
+from anpr_share.documents.manifest import TableQuality
+from anpr_share.errors import (
+    AnprShareError,
+    FormatError,
+    InputError,
+    LockedError,
+    PolicyError,
+    StorageError,
+    UsageError,
+    VerificationError,
+)
+from anpr_share.periods import Duration
+from anpr_share.site import catalogue, holdings
+from anpr_share.site.opened import OpenSite
+from anpr_share.site.vault import delete_secret
+from anpr_share.tables.profile import load_profile
+from anpr_share.work import agreements, exporting, inspecting, partners, requesting
+from anpr_share.work.progress import silent
+from tests.support.documents import changed
+from tests.support.exchange import (
+    AGREEMENT,
+    DAYS,
+    LANCS,
+    NOW,
+    PLATES,
+    READS,
+    TARGETS,
+    UNI,
+    WYP,
+    Read,
+    World,
+    fields_of,
+    reads_input,
+    targets_input,
+)
+
+
+def export(world: World, request: bytes, reads: exporting.Input, out: Path, **options: Any) -> exporting.ExportResult:
+    return exporting.export(world.lancs, request, reads, out, progress=silent, **options)
+
+
+def written(world: World, rows: Any = READS) -> exporting.Input:
+    return reads_input(world.free("reads.csv"), rows)
+
+
+def refused(
+    world: World, request: bytes, reads: exporting.Input, kind: type[AnprShareError], match: str, **options: Any
+) -> AnprShareError:
+    """Assert that an export is refused and leaves no file, no used window and no trace in the ledger."""
+    out = world.free("bundle.anpr.zip")
+    before = world.lancs.ledger.head()
+    bundles = holdings.bundles(world.lancs.db, world.lancs.vault)
+    with pytest.raises(kind, match=match or None) as caught:
+        export(world, request, reads, out, **options)
+    assert type(caught.value) is kind
+    assert list(out.parent.iterdir()) == []
+    assert [path.name for path in world.lancs.paths.outbox.iterdir() if "keyshare" not in path.name] == []
+    assert world.lancs.ledger.head() == before
+    assert holdings.bundles(world.lancs.db, world.lancs.vault) == bundles
+    assert world.lancs.db.rows("SELECT 1 FROM publication") == []
+    message = f"{caught.value.message} {caught.value.hint}"
+    assert not any(plate in message for plate in PLATES)
+    return caught.value
+
+
+def quality(result: exporting.ExportResult, table: str = "reads") -> TableQuality:
+    return next(item for item in result.tables if item.table == table)
+
+
+def test_every_row_is_released_rejected_or_withheld_and_counted(world: World) -> None:
+    rows = [
+        *READS,
+        ("AB12CDE", "CAM-1", "2026-10-04T08:00:00Z"),  # outside the window
+        ("AB12CDE", "", "2026-10-01T08:00:00Z"),
+        ("", "CAM-1", "2026-10-01T08:00:00Z"),
+        ("AB12CDE", "CAM-1", "yesterday"),
+        ("AB12CDE", "CAM-1", "2026-10-12T12:00:01Z"),
+    ]
+    result = export(world, world.request(), written(world, rows), world.free("b.anpr.zip"))
+    found = quality(result)
+    assert (found.rows_in, found.rows_out, found.duplicates) == (12, 6, 1)
+    assert found.rejected == {
+        "vrm-partial": 1,
+        "camera-missing": 1,
+        "vrm-missing": 1,
+        "time-unreadable": 1,
+        "time-future": 1,
+    }
+    assert found.withheld == {"outside-window": 1}
+    assert found.families == {"current": 6}
+    assert any("1 rows lie outside the window" in warning for warning in result.warnings)
+
+
+def test_an_export_is_logged_as_alteration_and_disclosure_and_uses_its_window(world: World) -> None:
+    request = world.request()
+    result = export(world, request, written(world), world.free("b.anpr.zip"), authority="Inspector, reference 12")
+    entries = list(world.lancs.ledger.lines())[-2:]
+    assert [entry.event for entry in entries] == ["alteration", "disclosure"]
+    assert entries[1].details["recipient"] == UNI
+    assert entries[1].details["authority"] == "Inspector, reference 12"
+    assert world.lancs.ledger.verify(world.lancs.identity.signing, LANCS).unsigned_tail == 0
+    [window] = catalogue.windows(world.lancs.db, world.lancs.vault, requests.parse(request)[1].digest)
+    assert (window.state, window.bundle) == ("used", result.bundle)
+    assert {item.kind for item in holdings.registered(world.lancs.db, world.lancs.vault)} == {"extract", "output"}
+
+
+def test_a_bundle_holds_no_plate_no_camera_and_no_order_of_the_source(world: World) -> None:
+    bundle = world.export(targets=TARGETS)
+    content = bundle.read_bytes()
+    assert not any(text.encode() in content for text in (*PLATES, "CAM-1", "LOG-1"))
+    forged = world.forge(bundle)
+    for day in DAYS:
+        frame = forged.frame("reads", day.isoformat())
+        assert frame.equals(frame.sort("vehicle", "captured_at", "camera"))
+    assert inspecting.inspect(bundle).tables[0].rows == 6
+    assert inspecting.inspect(bundle).tables[1].rows is None
+
+
+def test_victims_stay_in_the_force(world: World) -> None:
+    source = targets_input(world.free("targets.csv"), TARGETS)
+    result = export(world, world.request(), written(world), world.free("b.anpr.zip"), targets=source)
+    assert (quality(result, "targets").rows_out, quality(result, "targets").withheld) == (2, {"victim": 1})
+
+
+def test_a_window_is_answered_once(world: World) -> None:
+    request = world.request()
+    world.export(request)
+    refused(world, request, written(world), PolicyError, "answered already")
+
+
+def test_a_standing_request_is_answered_window_by_window(world: World) -> None:
+    out = world.free("request.json")
+    requesting.request(world.uni, AGREEMENT, LANCS, DAYS[0], DAYS[2], Duration.parse("P1D"), out)
+    request = out.read_bytes()
+    second = export(world, request, written(world), world.free("b.anpr.zip"), window=DAYS[1])
+    assert (second.first, second.last) == (DAYS[1], DAYS[1])
+    refused(world, request, written(world), PolicyError, "answered already", window=DAYS[1])
+    refused(world, request, written(world), PolicyError, "no window", window=date(2026, 10, 4))
+    assert export(world, request, written(world), world.free("b.anpr.zip")).first == DAYS[0]
+    refused(world, request, written(world, READS[:1]), InputError, "no row is left")
+
+
+def test_the_oldest_open_window_that_the_extract_reaches_is_taken(world: World) -> None:
+    out = world.free("request.json")
+    requesting.request(world.uni, AGREEMENT, LANCS, DAYS[0], DAYS[2], Duration.parse("P1D"), out)
+    late = [row for row in READS if row[2] > "2026-10-02"]
+    assert export(world, out.read_bytes(), written(world, late), world.free("b.anpr.zip")).first == DAYS[1]
+    elsewhere = [("AB12CDE", "CAM-1", "2026-09-01T08:00:00Z")]
+    refused(world, out.read_bytes(), written(world, elsewhere), InputError, "no read of any")
+
+
+@pytest.mark.parametrize(("now", "answered"), [("2026-10-13T22:59:59Z", False), ("2026-10-13T23:00:00Z", True)])
+def test_a_window_whose_last_day_has_not_ended_is_not_answered(world: World, now: str, answered: bool) -> None:
+    request = world.request(DAYS[0], date(2026, 10, 13))
+    world.clock.now = datetime.fromisoformat(now)
+    if answered:
+        assert world.export(request).exists()
+    else:
+        refused(world, request, written(world), PolicyError, "has not ended")
+
+
+def test_a_window_that_has_expired_is_not_answered(world: World) -> None:
+    request = world.request()
+    world.clock.now = NOW + timedelta(days=30)
+    refused(world, request, written(world), PolicyError, "expired")
+
+
+def resigned(world: World, request: bytes, path: str, value: object, key: SigningKey | None = None) -> bytes:
+    fields = changed(fields_of(requests.parse(request)[1].payload), path, value)
+    return dsse.sign(requests.KIND, canonical.encode(fields), key or world.uni.signing_key).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kind"),
+    [
+        ("recipient", "ab" * 32, PolicyError),
+        ("sender", "ab" * 32, PolicyError),
+        ("agreement", "ab" * 32, PolicyError),
+        ("agreement_id", "nothing", PolicyError),
+        ("created", "2026-10-12T12:05:01Z", PolicyError),
+        ("format", 2, FormatError),
+        ("windows", [], FormatError),
+        ("windows.0.key", "AAAA", FormatError),
+        ("windows.0.first", "2026-10-04", FormatError),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused(
+    world: World, path: str, value: object, kind: type[AnprShareError]
+) -> None:
+    request = resigned(world, world.request(), path, value)
+    refused(world, request, written(world), kind, "")
+    out, document = world.free("b.anpr.zip"), world.free("request.json")
+    document.write_bytes(request)
+    argv = ["--request", document, "--reads", *written(world).paths, "--profile", "plain-reads", "-o", out]
+    assert world.cli(LANCS, "export", *argv) == kind.exit_code
+    assert not out.exists()
+
+
+def test_an_impostors_request_is_refused(world: World) -> None:
+    forged = resigned(world, world.request(), "format", 1, SigningKey.generate())
+    refused(world, forged, written(world), VerificationError, "another key")
+
+
+def test_the_request_of_a_revoked_university_is_refused(world: World) -> None:
+    request = world.request()
+    partners.revoke(world.lancs, UNI)
+    refused(world, request, written(world), PolicyError, "revoked")
+
+
+def test_a_force_asks_for_nothing_and_a_university_exports_nothing(world: World) -> None:
+    request = resigned(world, world.request(), "sender", world.wyp.identity.fingerprint, world.wyp.signing_key)
+    refused(world, request, written(world), PolicyError, "not come from a university")
+    with pytest.raises(PolicyError, match="only a force"):
+        exporting.export(world.uni, world.request(), written(world), world.free("b"), progress=silent)
+
+
+def test_without_the_linkage_key_nothing_is_exported(world: World) -> None:
+    request = world.request()
+    with world.lancs.transaction():
+        delete_secret(world.lancs.db, agreements.LINKAGE, AGREEMENT)
+    refused(world, request, written(world), LockedError, "linkage key")
+
+
+def test_the_linkage_key_of_another_agreement_is_never_taken(world: World) -> None:
+    agreement = world.signed(LANCS, WYP, UNI, id="other-2026")
+    for site in (world.wyp, world.uni):
+        world._accept(site, agreement)
+    request = world.request(to=WYP, agreement="other-2026")
+    with pytest.raises(LockedError):
+        world.export(request, by=WYP)
+
+
+def test_a_superseded_agreement_and_one_that_has_ended_let_nothing_out(world: World) -> None:
+    world.agree(id="ends-soon", ends="2026-10-12")
+    ended, superseded = world.request(agreement="ends-soon"), world.request()
+    held = catalogue.agreement(world.lancs.db, world.lancs.vault, AGREEMENT)
+    assert held is not None
+    world.agree(version=2, supersedes=held.digest)
+    refused(world, superseded, written(world), PolicyError, "another version")
+    world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
+    refused(world, ended, written(world), PolicyError, "ended on")
+
+
+def test_a_locked_site_exports_nothing(world: World) -> None:
+    request = world.request()
+    world.close()
+    with OpenSite.open(world.root / LANCS, clock=world.clock) as locked, pytest.raises(LockedError):
+        exporting.export(locked, request, written(world), world.free("b"), progress=silent)
+
+
+def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
+    world.agree(id="brief", reads__retention="P10D", targets=None)
+    result = export(world, world.request(agreement="brief"), written(world), world.free("b.anpr.zip"))
+    assert quality(result).withheld == {"expired": 3}
+    world.clock.now += timedelta(days=2)
+    refused(world, world.request(agreement="brief"), written(world), InputError, "expired")
+
+
+def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
+    world.agree(id="strict", authority_after="P10D", targets=None)
+    result = export(world, world.request(agreement="strict"), written(world), world.free("b.anpr.zip"))
+    assert quality(result).withheld == {"needs-authority": 3}
+    request = world.request(agreement="strict")
+    result = export(world, request, written(world), world.free("b.anpr.zip"), authority="Inspector, reference 12")
+    assert quality(result).withheld == {}
+    for authority, kind in (("AB12CDE", PolicyError), (" ", UsageError), ("a\nb", UsageError), ("x" * 201, UsageError)):
+        with pytest.raises(kind):
+            export(world, request, written(world), world.free("b"), authority=authority)
+
+
+def csv(world: World, text: str | bytes) -> exporting.Input:
+    path = world.free("reads.csv")
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return exporting.Input((str(path),), load_profile("plain-reads"))
+
+
+HEADER = "vrm,camera,captured_at,confidence\n"
+ROW = "AB12CDE,CAM-1,2026-10-01T08:00:10Z,90\n"
+EXTRACTS: dict[str, tuple[str | bytes, str]] = {
+    "empty": ("", ""),
+    "no rows": (HEADER, ""),
+    "column missing": ("vrm,captured_at\nAB12CDE,2026-10-01T08:00:10Z\n", "camera"),
+    "column doubled": ("vrm,vrm,camera,captured_at\nAB12CDE,AB12CDE,CAM-1,2026-10-01T08:00:10Z\n", ""),
+    "wrong delimiter": ((HEADER + ROW).replace(",", ";"), ""),
+    "wrong encoding": ((HEADER + ROW).encode("utf-16"), ""),
+    "bytes that are no text": (HEADER.encode() + b"\xff\xfe\xfa" + ROW.encode(), ""),
+    "no time readable": (HEADER + "AB12CDE,CAM-1,01/10/2026,90\n", "time-unreadable"),
+    "all in the future": (HEADER + "AB12CDE,CAM-1,2026-11-01T08:00:10Z,90\n", "time-future"),
+    "all too old": (HEADER + "AB12CDE,CAM-1,2024-10-01T08:00:10Z,90\n", ""),
+    "columns swapped": (HEADER + "CAM-1,AB12CDE,2026-10-01T08:00:10Z,90\n" * 20, "swapped"),
+    "compressed badly": (b"\x1f\x8b\x08\x00" + bytes(30), ""),
+}
+
+
+@pytest.mark.parametrize("fault", EXTRACTS)
+def test_an_extract_that_cannot_be_used_is_exit_code_1_and_nothing_is_written(world: World, fault: str) -> None:
+    text, match = EXTRACTS[fault]
+    request = world.request()
+    refused(world, request, csv(world, text), InputError, match)
+    out, document = world.free("b.anpr.zip"), world.free("request.json")
+    document.write_bytes(request)
+    argv = ["--request", document, "--reads", *csv(world, text).paths, "--profile", "plain-reads", "-o", out]
+    assert world.cli(LANCS, "export", *argv) == 1
+    assert not out.exists()
+
+
+def test_a_place_that_is_taken_or_an_extract_that_is_not_there_is_the_disks_fault(world: World) -> None:
+    request = world.request()
+    out = world.free("bundle.anpr.zip")
+    out.write_text("mine")
+    with pytest.raises(StorageError):
+        export(world, request, written(world), out)
+    assert out.read_text() == "mine"
+    missing = exporting.Input((str(world.root / "none.csv"),), load_profile("plain-reads"))
+    refused(world, request, missing, StorageError, "")
+
+
+def test_profiles_of_the_other_table_are_wrong_usage(world: World) -> None:
+    targets = targets_input(world.free("targets.csv"), TARGETS)
+    refused(world, world.request(), targets, UsageError, "another table")
+    refused(world, world.request(), written(world), UsageError, "another table", targets=written(world))
+
+
+def test_targets_that_the_agreement_does_not_have_stay(world: World) -> None:
+    world.agree(id="reads-only", targets=None)
+    targets = targets_input(world.free("targets.csv"), TARGETS)
+    refused(world, world.request(agreement="reads-only"), written(world), PolicyError, "no targets", targets=targets)
+
+
+LONDON_PROFILE = """
+table = "reads"
+[columns]
+vrm = "vrm"
+camera = "camera"
+[columns.captured_at]
+columns = ["captured_at"]
+format = "%Y-%m-%d %H:%M:%S"
+timezone = "Europe/London"
+"""
+
+
+def test_local_times_that_are_two_or_none_are_rejected_and_counted(world: World) -> None:
+    path = world.free("reads.csv")
+    path.write_text(
+        "vrm,camera,captured_at\n"
+        "AB12CDE,CAM-1,2026-10-25 01:30:00\n"
+        "AB12CDE,CAM-1,2026-03-29 01:30:00\n"
+        "AB12CDE,CAM-1,2026-10-25 02:30:00\n"
+    )
+    profile = path.with_suffix(".toml")
+    profile.write_text(LONDON_PROFILE)
+    world.clock.now = datetime(2026, 11, 1, tzinfo=UTC)
+    request = world.request(date(2026, 10, 25), date(2026, 10, 25))
+    source = exporting.Input((str(path),), load_profile(str(profile)))
+    result = export(world, request, source, world.free("b.anpr.zip"))
+    assert quality(result).rejected == {"time-ambiguous": 1, "time-nonexistent": 1}
+    assert quality(result).rows_out == 1
+
+
+def test_a_sample_keeps_the_same_vehicles_in_both_forces_and_every_target(world: World) -> None:
+    world.agree(id="sampled", reads__sample="0.3")
+    plates = [f"AB{n:02}CD{letter}" for n in range(2, 30) for letter in "EFGH"]
+    rows: list[Read] = [(plate, "CAM-1", "2026-10-01T08:00:00Z") for plate in plates]
+    target = [("AB02CDE", "L", "Trafficking", "", "", "suspect"), ("AB02CDF", "L", "Trafficking", "", "", "suspect")]
+    kept: dict[str, set[str]] = {}
+    for by in (LANCS, WYP):
+        bundle = world.export(world.request(to=by, agreement="sampled"), rows, target, by=by)
+        frame = world.forge(bundle, by=by).frame("reads", "2026-10-01")
+        kept[by] = set(frame["vehicle"].to_list())
+    key = agreements.linkage_key(world.lancs, "sampled")
+    below = {plate for plate in plates if key.sample(plate) < 0.3 * 2**64}
+    expected: Callable[[str], str] = key.vrm
+    assert kept[LANCS] == kept[WYP] == {expected(plate) for plate in below | {"AB02CDE", "AB02CDF"}}
