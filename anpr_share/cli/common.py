@@ -47,9 +47,13 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
+def _no_program(_arguments: Sequence[str]) -> int:
+    raise UsageError("there is no program to run a command with")
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of the program: the common options, and the clock.
+    """One call of the program: the common options, the clock, and how to run another command in this process.
 
     ``site`` is what ``--site`` said, or None: then it is looked for, as the documentation says.
     """
@@ -61,6 +65,7 @@ class Invocation:
     actor: str | None = None
     quiet: bool = False
     clock: Callable[[], datetime] = field(default=system_clock, repr=False)
+    run: Callable[[Sequence[str]], int] = field(default=_no_program, repr=False)
 
     def say(self, text: str) -> None:
         """Tell something beside the result, unless ``--quiet``."""

@@ -70,7 +70,7 @@ class _Show:
     """Runs commands in this process and shows them as a person would type them."""
 
     def __init__(self, invocation: Invocation) -> None:
-        self.clock = invocation.clock
+        self.clock, self._run = invocation.clock, invocation.run
         self.today = invocation.clock().date()
 
     def story(self, text: str) -> None:
@@ -78,11 +78,9 @@ class _Show:
 
     def run(self, *arguments: str, code: int = 0, into: str | None = None) -> None:
         """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
-        from anpr_share.cli.main import run
-
         terminal.show(["", "$ anpr-share " + shlex.join(arguments) + (f" > {into}" if into else "")])
         with _output_to(into):
-            found = run(arguments, clock=self.clock)
+            found = self._run(arguments)
         if found != code:
             raise AnprShareError(f"the demonstration stopped: a command ended with {found} instead of {code}")
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import sys
@@ -84,7 +85,7 @@ def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) ->
     arguments = list(argv) or ["--help"]
     program = typer.main.get_command(_program())
     try:
-        with program.make_context(NAME, [*arguments], obj=Invocation(clock=clock)) as ctx:
+        with program.make_context(NAME, [*arguments], obj=Invocation(clock=clock, run=functools.partial(run, clock=clock))) as ctx:
             code: int = program.invoke(ctx)  # parsing empties the list it is given, hence the copy
             return code
     except typer.Exit as done:

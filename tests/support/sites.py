@@ -89,6 +89,8 @@ class World:
 
     root: Path
     now: datetime = NOW
+    refusals: int = 1
+    """How many failed loads the university's ledger may tell of: a killed one never does."""
 
     @property
     def passphrase_file(self) -> Path:
@@ -315,3 +317,9 @@ WORDS: Final = (
     *LOGS,
     PASSPHRASE,
 )
+
+
+def listing(root: Path) -> list[str]:
+    """Every file below a folder but SQLite's journals, which a killed command leaves and the next one takes up."""
+    files = (path.relative_to(root).as_posix() for path in root.rglob("*"))
+    return sorted(name for name in files if not name.endswith("-journal"))

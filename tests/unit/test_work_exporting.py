@@ -44,10 +44,10 @@ from tests.support.exchange import (
     WYP,
     Read,
     World,
-    fields_of,
     reads_input,
     targets_input,
 )
+from tests.support.forgery import fields_of
 
 
 def export(world: World, request: bytes, reads: exporting.Input, out: Path, **options: Any) -> exporting.ExportResult:
@@ -264,7 +264,7 @@ def test_a_locked_site_exports_nothing(world: World) -> None:
 
 
 def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
-    world.agree(id="brief", reads__retention="P10D", targets=None)
+    world.agree(id="brief", reads__retention="P11D", targets=None)
     result = export(world, world.request(agreement="brief"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"expired": 3}
     world.clock.now += timedelta(days=2)
@@ -272,7 +272,7 @@ def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
 
 
 def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
-    world.agree(id="strict", authority_after="P10D", targets=None)
+    world.agree(id="strict", authority_after="P11D", targets=None)
     result = export(world, world.request(agreement="strict"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"needs-authority": 3}
     request = world.request(agreement="strict")

@@ -15,9 +15,10 @@ from anpr_share.documents import canonical
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.errors import FormatError, LockedError, VerificationError
 from anpr_share.site import catalogue, holdings
-from anpr_share.work import loading
+from anpr_share.work import arriving
 from tests.support.documents import changed
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, TARGETS, Forgery, World, refused
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, TARGETS, World, refused
+from tests.support.forgery import Forgery
 
 FIRST, SECOND = "2026-10-01", "2026-10-02"
 TOKEN = "0123456789abcdef" * 2
@@ -284,7 +285,7 @@ def test_a_part_that_is_not_what_was_agreed_is_refused(world: World, fault: Call
 def test_the_last_part_at_fault_leaves_nothing_of_those_before_it(world: World) -> None:
     forged = world.forge(world.export())
     forged.put("reads", "2026-10-03", forged.frame("reads", FIRST))
-    with mock.patch.object(loading, "check_parts", part_check.check_parts):
+    with mock.patch.object(arriving, "check_parts", part_check.check_parts):
         refused(world, forged.write(), VerificationError, 8)
 
 
@@ -298,7 +299,7 @@ def test_a_part_that_decodes_to_gigabytes_is_refused(world: World) -> None:
     )
     forged.put("reads", FIRST, bomb)
     assert len(forged.parts["data/reads/2026-10-01-0.parquet"]) < 1_000_000
-    with mock.patch.object(loading, "check_parts", part_check.check_parts):
+    with mock.patch.object(arriving, "check_parts", part_check.check_parts):
         refused(world, forged.write(), VerificationError, 8)
 
 

@@ -17,7 +17,7 @@ from anpr_share.errors import StorageError
 from anpr_share.parquet import part_key, read_part
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import KeyPlace
-from anpr_share.work import loading, reading, verifying
+from anpr_share.work import arriving, loading, reading, verifying
 from anpr_share.work.progress import silent
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, READS, TARGETS, UNI, WYP, World
 
@@ -47,7 +47,7 @@ def test_a_load_is_whole_records_keys_coverage_ledger_and_receipt(world: World) 
 def test_with_the_real_child_the_same_rows_come_in(world: World) -> None:
     bundle = world.export()
     sent = {day: world.forge(bundle).frame("reads", day) for day in (DAY_1, DAY_2, DAY_3)}
-    with mock.patch.object(loading, "check_parts", part_check.check_parts):
+    with mock.patch.object(arriving, "check_parts", part_check.check_parts):
         world.load(bundle)
     found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity"))
     keys = holdings.day_keys(world.uni.db, world.uni.require_vault(), AGREEMENT, "reads")
@@ -139,7 +139,7 @@ def test_a_newer_snapshot_of_targets_replaces_the_older_one_of_that_force_alone(
     world.clock.now += timedelta(hours=1)
     world.load(world.export(world.request(DAYS[1], DAYS[1]), targets=TARGETS[:1]))
     assert targets_of(world) == [1, 2]
-    assert not [name for name in (world.root / UNI / "store" / AGREEMENT / "targets").rglob(f"{older.bundle}*")]
+    assert not list((world.root / UNI / "store" / AGREEMENT / "targets").rglob(f"{older.bundle}*"))
     places = holdings.key_places(world.uni.db)
     assert KeyPlace(AGREEMENT, "targets", "undated", older.bundle) not in places
     assert world.events(UNI).count("erasure") == 1

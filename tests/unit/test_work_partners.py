@@ -44,11 +44,10 @@ def test_without_a_fingerprint_a_person_is_shown_it_and_asked(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("fingerprint", "kind"), [(None, PolicyError), ("ab" * 32, PolicyError), ("ab" * 31, FormatError), ("", FormatError)]
+    ("fingerprint", "kind"),
+    [(None, PolicyError), ("ab" * 32, PolicyError), ("ab" * 31, FormatError), ("", FormatError)],
 )
-def test_what_is_not_confirmed_is_not_pinned(
-    world: World, fingerprint: str | None, kind: type[AnprShareError]
-) -> None:
+def test_what_is_not_confirmed_is_not_pinned(world: World, fingerprint: str | None, kind: type[AnprShareError]) -> None:
     before = world.uni.ledger.head()
     with pytest.raises(kind):
         partners.pin(world.uni, identity(), fingerprint, refuse)
@@ -68,7 +67,7 @@ def test_another_identity_of_a_pinned_site_is_refused_until_it_is_replaced(world
         partners.pin(world.uni, fresh, fresh.fingerprint, refuse)
     with pytest.raises(PolicyError, match="not confirmed"):
         partners.replace(world.uni, fresh, None, refuse)
-    assert partners.require_pinned(world.uni, world.lancs.identity.fingerprint)
+    assert partners.require_pinned(world.uni, world.lancs.identity.fingerprint) == world.lancs.identity
     partners.replace(world.uni, fresh, fresh.fingerprint, refuse)
     assert partners.require_pinned(world.uni, fresh.fingerprint) == fresh
     with pytest.raises(PolicyError, match="not known"):

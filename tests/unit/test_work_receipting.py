@@ -15,7 +15,8 @@ from anpr_share.errors import AnprShareError, FormatError, PolicyError, StorageE
 from anpr_share.site import holdings
 from anpr_share.work import partners, receipting
 from tests.support.documents import Fields, changed
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, TARGETS, UNI, WYP, World, fields_of, members, zipped
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, TARGETS, UNI, WYP, World
+from tests.support.forgery import fields_of, members, zipped
 
 
 def receipt_of(world: World) -> Path:

@@ -20,9 +20,7 @@ from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, World
 def ask(
     site: OpenSite, out: Path, *, to: str = LANCS, first: date = DAYS[0], last: date = DAYS[2], every: str | None = None
 ) -> requesting.RequestResult:
-    return requesting.request(
-        site, AGREEMENT, to, first, last, None if every is None else Duration.parse(every), out
-    )
+    return requesting.request(site, AGREEMENT, to, first, last, None if every is None else Duration.parse(every), out)
 
 
 def test_a_request_is_signed_recorded_and_logged(world: World) -> None:

@@ -13,7 +13,8 @@ from anpr_share.errors import AnprShareError, PolicyError
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, loading
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, WYP, World, refused, zipped, members
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, WYP, World, refused
+from tests.support.forgery import members, zipped
 
 SECOND_UNI = "york-university"
 KEY_DIES = NOW + timedelta(days=30)
@@ -41,9 +42,7 @@ def successor(world: World, **changes: object) -> Agreement:
         ("normaliser", "vrm-2"),
     ],
 )
-def test_a_manifest_that_does_not_fit_what_this_site_knows_is_refused(
-    world: World, field: str, value: object
-) -> None:
+def test_a_manifest_that_does_not_fit_what_this_site_knows_is_refused(world: World, field: str, value: object) -> None:
     forged = world.forge(world.export())
     forged.manifest[field] = value
     refused(world, forged.write(), PolicyError, 5)
@@ -71,9 +70,7 @@ def test_another_force_cannot_answer_a_request_that_was_put_to_this_one(world: W
 def test_a_request_to_the_other_force_does_not_let_this_one_answer(world: World) -> None:
     forged = world.forge(world.export())
     world.request(to=WYP)
-    [digest] = [
-        item.digest for item in catalogue.requests(world.uni.db, None, partner_id=WYP)
-    ]
+    [digest] = [item.digest for item in catalogue.requests(world.uni.db, None, partner_id=WYP)]
     forged.manifest["request"] = digest
     refused(world, forged.write(), PolicyError, 5)
 

@@ -19,7 +19,8 @@ from anpr_share.errors import FormatError, PolicyError, StorageError, Verificati
 from anpr_share.site import catalogue
 from anpr_share.work import inspecting, loading, partners
 from tests.support.documents import changed
-from tests.support.exchange import LANCS, READS, TARGETS, UNI, Forgery, World, members, refuse, refused, zipped
+from tests.support.exchange import LANCS, READS, TARGETS, UNI, World, refuse, refused
+from tests.support.forgery import Forgery, members, zipped
 
 Contents = list[tuple[str, bytes]]
 READS_1, READS_2 = "data/reads/2026-10-01-0.parquet", "data/reads/2026-10-02-0.parquet"

@@ -1,0 +1,251 @@
+"""A bundle at its recipient: the eight steps put to what this site knows, up to where nothing is written yet.
+
+Guarantees: nothing is written; a part's content is decoded in another process, and only after steps 1 to 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import BinaryIO
+
+from anpr_share import container, parquet
+from anpr_share.documents import agreement as agreements
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import request as requests
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.manifest import KEYS_NAME, UNDATED, Manifest, Sealed, member_name
+from anpr_share.documents.request import RequestedWindow
+from anpr_share.errors import LockedError, PolicyError, StorageError, VerificationError
+from anpr_share.part_check import PartJob, PartResult, Rewrite, check_parts
+from anpr_share.site import catalogue, holdings
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import verifying
+from anpr_share.work.verifying import Opened, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """How far a bundle was verified. ``complete`` if by all eight steps, or by 1 to 6 of one that is loaded already."""
+
+    bundle: str
+    sender: str | None
+    steps: tuple[int, ...]
+    complete: bool
+    note: str | None
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What is known of a bundle so far: a refusal reports it."""
+
+    digest: str = ""
+    opened: Opened | None = None
+    sender: Identity | None = None
+    steps: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A bundle after step 7, with its parts still to be checked."""
+
+    opened: Opened
+    standing: Standing
+    window: RequestedWindow
+    sealed: Sealed
+    keys: dict[tuple[str, str], bytes]
+
+
+def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
+    """Verify what needs no secret and no site: steps 1, 3, 4 and 6, and 2 where the sender's identity is given."""
+    with bundle_file(path) as file:
+        members, envelope = verifying.read_container(file)
+        if sender is not None:
+            verifying.check_signature(envelope, sender)
+        manifest = verifying.parse_manifest(envelope)
+        if sender is not None and manifest.sender != sender.fingerprint:
+            raise PolicyError("the bundle names another sender than the one given", step=5)
+        verifying.check_members(members, manifest)
+        verifying.check_digests(file, members, manifest)
+    steps = (1, 2, 3, 4, 6) if sender is not None else (1, 3, 4, 6)
+    note = "steps 5, 7 and 8 need the recipient's site"
+    if sender is None:
+        note = f"who signed it was not checked: name the sender with --sender IDENTITY; {note}"
+    return VerifyResult(manifest.bundle, sender.site if sender else None, steps, complete=False, note=note)
+
+
+def verify(site: OpenSite, path: Path) -> VerifyResult:
+    """All eight steps at the recipient's site; writes nothing. Of a bundle that is loaded already, steps 1 to 6."""
+    state = Arrival()
+    with bundle_file(path) as file:
+        opened = open_bundle(site, file, state)
+        if known_bundle(site, opened) is not None:
+            check_again(file, opened)
+            return VerifyResult(
+                opened.manifest.bundle,
+                state.sender.site if state.sender else None,
+                (1, 2, 3, 4, 5, 6),
+                complete=True,
+                note="this bundle is loaded already, and its one-time key is gone: steps 7 and 8 were done at loading",
+            )
+        verified = verify_to_keys(site, file, state)
+        for _ in checked_parts(path, verified, {}):
+            pass
+    return VerifyResult(
+        opened.manifest.bundle, verified.standing.sender.site, tuple(range(1, 9)), complete=True, note=None
+    )
+
+
+def open_bundle(site: OpenSite, file: BinaryIO, state: Arrival) -> Opened:
+    """Steps 1 to 4, with the sender found among the pinned partners by the key that signed."""
+    members, envelope = verifying.read_container(file)
+    state.steps.append(1)
+    sender = _sender_of(site, envelope)
+    verifying.check_signature(envelope, sender)
+    state.sender = sender
+    state.steps.append(2)
+    manifest = verifying.parse_manifest(envelope)
+    state.opened = Opened(members, envelope, manifest)
+    state.steps.append(3)
+    verifying.check_members(members, manifest)
+    state.steps.append(4)
+    return state.opened
+
+
+def _sender_of(site: OpenSite, envelope: dsse.Envelope) -> Identity:
+    signed_by = envelope.signatures[0].key_id
+    for partner in catalogue.partners(site.db, site.require_vault()):
+        identity = Identity.parse(partner.identity)
+        if dsse.key_id(identity.signing) == signed_by:
+            if partner.status == "revoked":
+                raise PolicyError(f"the sender {partner.id} was revoked", step=2)
+            return identity
+    raise PolicyError(
+        "the bundle is signed by nobody whom this site has pinned",
+        hint="if you know the sender: anpr-share partner add FILE",
+        step=2,
+    )
+
+
+def known_bundle(site: OpenSite, opened: Opened) -> holdings.Bundle | None:
+    """The record of this bundle, if it was loaded. Raises :class:`PolicyError` if another one took its id."""
+    known = holdings.bundle(site.db, site.require_vault(), opened.manifest.bundle)
+    if known is not None and known.manifest != opened.envelope.digest:
+        raise PolicyError("another bundle with this id is known here", step=5)
+    return known if known is not None and known.direction == "loaded" else None
+
+
+def check_again(file: BinaryIO, opened: Opened) -> None:
+    """Step 6 of a bundle that is loaded; its standing was proved when it was."""
+    verifying.check_digests(file, opened.members, opened.manifest)
+
+
+def verify_to_keys(site: OpenSite, file: BinaryIO, state: Arrival) -> Verified:
+    """Steps 5 to 7."""
+    opened = state.opened
+    assert opened is not None
+    assert state.sender is not None
+    manifest, vault = opened.manifest, site.require_vault()
+    standing = _standing(site, manifest, state.sender)
+    window = verifying.check_standing(manifest, standing, site.now())
+    state.steps.append(5)
+    verifying.check_digests(file, opened.members, manifest)
+    state.steps.append(6)
+    key = holdings.onetime_key(site.db, vault, manifest.request, window.first)
+    if key is None:
+        raise LockedError(
+            "the one-time key of this window is not here",
+            hint="it was destroyed, or this site was restored from a backup: ask for the days anew",
+        )
+    sealed_box = container.open_member(file, opened.members[1]).read()
+    assert opened.members[1].name == KEYS_NAME
+    sealed = verifying.open_keys(sealed_box, manifest, key)
+    keys = sealed.by_day()
+    if any(holdings.key_was_seen(site.db, vault, item) for item in keys.values()):
+        raise VerificationError("a day key of the bundle has been used before", step=7)
+    state.steps.append(7)
+    return Verified(opened, standing, window, sealed, keys)
+
+
+def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
+    """What this site knows of the agreement and request that a manifest names. Raises :class:`PolicyError`."""
+    vault = site.require_vault()
+    record = catalogue.agreement(site.db, vault, manifest.agreement_id)
+    if record is None:
+        raise PolicyError("the bundle was made under an agreement that this site has not accepted", step=5)
+    agreement = agreements.parse(record.envelope)
+    known = catalogue.request(site.db, vault, manifest.request)
+    if known is None or known.direction != "made":
+        raise PolicyError("the bundle answers a request that this site never made", step=5)
+    request, envelope = requests.parse(known.envelope)
+    windows = {item.first: item for item in catalogue.windows(site.db, vault, envelope.digest)}
+    window = windows.get(manifest.window.first)
+    others = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement.id)
+    return Standing(
+        agreement=agreement,
+        recipient=site.identity,
+        sender=sender,
+        request=request,
+        request_digest=envelope.digest,
+        window_used=window.bundle if window is not None and window.state == "used" else None,
+        held=frozenset(
+            date.fromisoformat(day)
+            for day in holdings.held_days(site.db, agreement.id, sender.site, "reads")
+            if day != UNDATED
+        ),
+        key_checks=frozenset(item.key_check for item in others),
+    )
+
+
+def _jobs(path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], Rewrite]) -> Iterator[PartJob]:
+    manifest = verified.opened.manifest
+    places = {member.name: member for member in verified.opened.members}
+    for table in manifest.tables:
+        for part in table.parts:
+            member = places[member_name(table.name, part.day, part.n)]
+            yield PartJob(
+                path=path,
+                offset=member.offset,
+                size=member.size,
+                key=parquet.part_key(
+                    verified.keys[table.name, part.day], manifest.bundle, table.name, part.day, part.n
+                ),
+                table=table.name,
+                day=None if part.day == UNDATED else date.fromisoformat(part.day),
+                rows=part.rows,
+                columns=table.columns,
+                zone=verified.standing.agreement.zone,
+                window=manifest.window.window,
+                rewrite=rewrites.get((table.name, part.day, part.n)),
+            )
+
+
+def checked_parts(
+    path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], Rewrite]
+) -> Iterator[PartResult]:
+    """Step 8: each part, and the rows of the tables whose manifest counts none against the quality record."""
+    uncounted: dict[str, int] = {
+        table.name: 0 for table in verified.opened.manifest.tables if table.parts[0].rows is None
+    }
+    for result in check_parts(_jobs(path, verified, rewrites)):
+        if result.table in uncounted:
+            uncounted[result.table] += result.rows
+        yield result
+    for table, rows in uncounted.items():
+        quality = verified.sealed.quality.of(table)
+        if quality is None or quality.rows_out != rows:
+            raise VerificationError(f"the parts of {table} have another number of rows than the quality record", step=8)
+
+
+@contextmanager
+def bundle_file(path: Path) -> Iterator[BinaryIO]:
+    """The bundle's file, open. Raises :class:`StorageError`."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        raise StorageError("the bundle cannot be opened", hint="check its name and that you may read it") from None
+    with file:
+        yield file

@@ -1,0 +1,81 @@
+"""The demonstration tells the whole story on made-up data, and leaves a directory to go on with."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from anpr_share.cli.demo import DAYS, _window
+from anpr_share.cli.main import run
+from anpr_share.documents.manifest import LIMITS
+from anpr_share.site.opened import OpenSite
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+SITES = ("lancashire", "yorkshire", "university")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, float]:
+    """The demonstration's directory, what it said, and the processor time that it took."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    root, said = tmp_path_factory.mktemp("demo") / "made", StringIO()
+    before, started = dict(os.environ), time.process_time()
+    with redirect_stdout(said):
+        assert run(["demo", str(root)], clock=lambda: NOW) == 0
+    assert dict(os.environ) == before
+    return root, said.getvalue(), time.process_time() - started
+
+
+def test_every_command_of_the_story_is_shown_and_every_count_adds_up(told: tuple[Path, str, float]) -> None:
+    _, said, _ = told
+    shown = re.findall(r"^\$ anpr-share (?:--site \S+ )?(?:--quiet )?(\S+)", said, re.MULTILINE)
+    assert shown == (
+        ["init"] * 3
+        + ["agreement"] * 7
+        + ["key", "request", "request", "check", "export", "export", "inspect", "load"]
+        + ["load", "receipt"] * 2
+        + ["link", "status", "ledger", "ledger"]
+    )
+    for block in re.findall(r"^reads .*?rows in the extract\n(?:.*\n)*?next:", said, re.MULTILINE):
+        counted = re.findall(r"([\d,]+)  (\S[^\n]*)", block.split("targets")[0])
+        numbers = [(int(count.replace(",", "")), what) for count, what in counted]
+        total = next(count for count, what in numbers if what.startswith("rows in"))
+        parts = [count for count, what in numbers if what.startswith(("left", "rejected", "withheld"))]
+        assert sum(parts) == total > 0
+
+
+def test_it_takes_well_under_a_minute_of_the_processor(told: tuple[Path, str, float]) -> None:
+    assert told[2] < 45
+
+
+def test_it_leaves_three_sites_to_go_on_with(told: tuple[Path, str, float]) -> None:
+    root, _, _ = told
+    passphrase = (root / "passphrase.txt").read_bytes().removesuffix(b"\n")
+    for name in SITES:
+        with OpenSite.open(root / name, passphrase=passphrase, clock=lambda: NOW + timedelta(minutes=5)) as site:
+            assert site.ledger.verify(site.identity.signing, site.identity.site).ok
+    assert LIMITS.parts > len(list((root / "university" / "store").rglob("*.parquet"))) > DAYS
+    assert (root / "linked.csv").read_text(encoding="utf-8").count("\n") > 100
+
+
+def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("mine", encoding="utf-8")
+    assert run(["demo", str(tmp_path)], clock=lambda: NOW) == 2
+    assert "in use" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_on_every_day_of_ten_years_the_week_has_ended_and_may_be_shared() -> None:
+    for number in range(3653):
+        today = date(2026, 1, 1) + timedelta(days=number)
+        first, last = _window(today)
+        assert (last - first).days == DAYS - 1
+        assert last < today
+        assert (today - first).days < 360
