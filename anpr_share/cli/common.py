@@ -65,7 +65,7 @@ class Invocation:
     actor: str | None = None
     quiet: bool = False
     clock: Callable[[], datetime] = field(default=system_clock, repr=False)
-    run: Callable[[Sequence[str]], int] = field(default=_no_program, repr=False)
+    run: Callable[[Sequence[str]], int] = field(default=_no_program, repr=False, compare=False)
 
     def say(self, text: str) -> None:
         """Tell something beside the result, unless ``--quiet``."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,7 @@ def demo(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError("the directory of the demonstration is in use", hint="name a new one: anpr-share demo DIR")
     root.mkdir(parents=True, exist_ok=True)
-    with _standing_in(root):
+    with _standing_in(root), _told_where(invocation):
         _tell(_Show(invocation))
     return Outcome(
         {"directory": root},
@@ -264,9 +265,20 @@ def _standing_in(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _output_to(name: str | None) -> Iterator[None]:
-    from contextlib import redirect_stdout
+def _told_where(invocation: Invocation) -> Iterator[None]:
+    """The story is the result for a person; beside one JSON object it is talk, and ``--quiet`` leaves talk out."""
+    with ExitStack() as stack:
+        if invocation.quiet:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        elif invocation.json:
+            stack.enter_context(redirect_stdout(sys.stderr))
+        yield
 
+
+@contextmanager
+def _output_to(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return

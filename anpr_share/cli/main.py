@@ -85,7 +85,8 @@ def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) ->
     arguments = list(argv) or ["--help"]
     program = typer.main.get_command(_program())
     try:
-        with program.make_context(NAME, [*arguments], obj=Invocation(clock=clock, run=functools.partial(run, clock=clock))) as ctx:
+        invocation = Invocation(clock=clock, run=functools.partial(run, clock=clock))
+        with program.make_context(NAME, [*arguments], obj=invocation) as ctx:
             code: int = program.invoke(ctx)  # parsing empties the list it is given, hence the copy
             return code
     except typer.Exit as done:

@@ -24,7 +24,9 @@ KIND = "receipt"
 
 
 class LoadedDay(Document):
-    """Rows of one table and day that went into the store, and those not taken because they had expired on arrival."""
+    """Rows of one table and day that went into the store, and those not taken: expired on arrival, or, of targets,
+    older than the snapshot that is held.
+    """
 
     table: TableName
     day: DayName

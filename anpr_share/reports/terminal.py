@@ -182,6 +182,8 @@ def as_json(value: object) -> Any:
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if callable(fields := getattr(value, "model_dump", None)):
+        return as_json(fields())  # a part of a document, such as the quality record
     if isinstance(value, Mapping):
         return {_key(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

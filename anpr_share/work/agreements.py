@@ -23,7 +23,7 @@ from anpr_share.documents.model import LedgerHead, write
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, records
-from anpr_share.site.files import replace_file
+from anpr_share.site.files import create_private, replace_file
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.work import partners
@@ -94,7 +94,7 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
     envelope = dsse.add_signature(agreement.envelope, site.signing_key)
     signed = agreements.from_envelope(envelope)
     done = {item.site for item in agreements.signers(signed)}
-    replace_file(out, envelope.encode())
+    create_private(out, envelope.encode())
     with site.transaction():
         for identity in unpinned:
             partners.record(site, identity)

@@ -81,7 +81,9 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
             progress("steps 1 to 7 passed; checking and re-encrypting the parts")
             result = _store(site, path, verified, receipt, progress)
         except AnprShareError as error:
-            _record_refusal(site, state, error)
+            # A file that could not be read was no bundle yet, and there is nothing to report.
+            if state.digest:
+                _record_refusal(site, state, error)
             raise
         _finish_deletions(site)
         site.checkpoint()

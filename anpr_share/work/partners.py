@@ -36,6 +36,8 @@ def pin(site: OpenSite, identity: Identity, fingerprint: str | None, confirm: Co
     Raises :class:`PolicyError` if the fingerprint differs, nobody confirms, or the id is pinned otherwise already.
     """
     if require_pinnable(site, identity):
+        if fingerprint is not None:
+            _require_confirmed(identity, fingerprint, confirm)
         return _result(_known(site, identity.site))
     _require_confirmed(identity, fingerprint, confirm)
     with site.transaction():

@@ -122,14 +122,11 @@ def test_parts_and_bundles_that_find_no_room(large: World) -> None:
 @pytest.mark.parametrize("command", ["export", "load"])
 def test_databases_that_find_no_room(command: str, tmp_path: Path) -> None:
     made = sites.world(crashes.JOBS[command].stage, tmp_path / "world")
-    site, argv = {
-        "export": ("lancs", ["export", "--request", made.request, "--reads", made.root / "reads.csv"]),
-        "load": ("uni", ["load", made.bundle, "--receipt", made.receipt]),
-    }[command]
-    if command == "export":
-        argv += ["--profile", "plain-reads", "-o", made.bundle]
+    exporting: list[str | Path] = ["export", "--request", made.request, "--reads", made.root / "reads.csv"]
+    loading: list[str | Path] = ["load", made.bundle, "--receipt", made.receipt]
+    argv = [*exporting, "--profile", "plain-reads", "-o", made.bundle] if command == "export" else loading
 
-    done = limited(made, argv, site, 4096)
+    done = limited(made, argv, "lancs" if command == "export" else "uni", 4096)
 
     assert done.code == 6
     assert "internal" not in done.err

@@ -32,7 +32,7 @@ from tests.support.sites import Done, World
 _LIMIT: Final = 2000
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """What is not as it must be, in words."""
 
 
@@ -49,9 +49,9 @@ class Job:
 
 
 def require(condition: object, what: str) -> None:
-    """Raise `Wrong` unless the condition holds."""
+    """Raise `WrongError` unless the condition holds."""
     if not condition:
-        raise Wrong(what)
+        raise WrongError(what)
 
 
 def table(made: World, site: str, sql: str) -> list[tuple[Any, ...]]:
@@ -153,13 +153,13 @@ JOBS: Final = {
 
 
 def one_more_run(job: Job, made: World) -> str:
-    """Run the command again without a fault, in a fork, and look at what is true; raises `Wrong`."""
+    """Run the command again without a fault, in a fork, and look at what is true; raises `WrongError`."""
 
     def run() -> Done:
         again = job.command(made)
         try:
             return replace(again, out=job.truth(made, again), err="")
-        except Wrong as wrong:
+        except WrongError as wrong:
             return replace(again, out="", err=str(wrong))
 
     done = faults.in_a_fork(run).done
@@ -186,7 +186,9 @@ def prepare(made: World) -> None:
         made.run("key", "list", site=site)
 
 
-def drive(name: str, kind: Kind, folder: Path, template: Path, *, first: int, every: int, below: str | None) -> dict[str, Any]:
+def drive(
+    name: str, kind: Kind, folder: Path, template: Path, *, first: int, every: int, below: str | None
+) -> dict[str, Any]:
     """Let the fault happen at the ``first`` write and each ``every``-th one after it, in turn."""
     job = JOBS[name]
     prepare(World(template))
@@ -208,7 +210,7 @@ def drive(name: str, kind: Kind, folder: Path, template: Path, *, first: int, ev
                 outcomes[one_more_run(job, made)] += 1
             else:
                 require(ended.done is not None and ended.done.code == 0, f"without a fault: {ended.done}")
-        except Wrong as wrong:
+        except WrongError as wrong:
             wrongs.append(f"{kind} at write {at}: {wrong}")
         shutil.rmtree(made.root)
     return {"points": outcomes.total() + len(wrongs), "outcomes": outcomes, "wrongs": wrongs}
@@ -237,7 +239,7 @@ def orphan(folder: Path, template: Path) -> dict[str, Any]:
         os.write(gate_write, b"x")
         os.read(ended_read, 1)  # returns when nobody holds the other end any more
         require(not made.strays(), f"left behind by the child: {made.strays()}")
-    except Wrong as wrong:
+    except WrongError as wrong:
         wrongs.append(str(wrong))
         outcome = "wrong"
     return {"points": 1, "outcomes": {outcome: 1}, "wrongs": wrongs}

@@ -107,13 +107,13 @@ class _Counter:
             self.hit()
 
     def _inside(self, name: str) -> bool:
-        return not self.fault.below or os.path.abspath(name).startswith(self.fault.below)
+        return not self.fault.below or str(Path(name).absolute()).startswith(self.fault.below)
 
     def _patch(self) -> None:
         fsync, execute, executemany = os.fsync, database.Connection.execute, database.Connection.executemany
 
-        def counted_fsync(descriptor: int) -> None:
-            if self._inside(os.readlink(f"/proc/self/fd/{descriptor}")):
+        def counted_fsync(descriptor: Any) -> None:
+            if self._inside(str(Path(f"/proc/self/fd/{descriptor}").readlink())):
                 self.hit()
             fsync(descriptor)
 
@@ -159,7 +159,7 @@ def _run(job: Callable[[], Done], fault: Fault | None, writer: int) -> NoReturn:
         del values["data"]
         os.write(writer, json.dumps(values | {"writes": counter.writes if counter else 0}).encode())
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 # the parent asserts that this never happens
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
     os._exit(code)
@@ -172,10 +172,11 @@ def load_and_die(load: Callable[[], Done], before_work: Callable[[], object]) ->
     """
     _replace_workers()
     ForkedWorker.before_work = staticmethod(before_work)
-    say, told = part_check._Worker._say, []
+    say = part_check._Worker._say
+    told: list[None] = []
 
-    def say_and_die(worker: part_check._Worker, message: dict[str, Any]) -> None:
-        say(worker, message)
+    def say_and_die(self: part_check._Worker, message: dict[str, Any]) -> None:
+        say(self, message)
         told.append(None)
         if len(told) == 2:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -41,7 +41,7 @@ SITES: Final = (*FORCES, UNIVERSITY[0])
 
 # As cells spell them, and as vrm-1 makes them.
 PLATES: Final = {
-    "QK12CDE": "QK12CDE",
+    "BK12CDE": "BK12CDE",
     "lk07 xyz": "LK07XYZ",
     "KX63-ABV": "KX63ABV",
     "P123 RTY": "P123RTY",
@@ -136,7 +136,9 @@ class World:
         """The first force answers the request, with targets."""
         reads = ("--reads", self.root / "reads.csv", "--profile", "plain-reads")
         targets = ("--targets", self.root / "targets.csv", "--targets-profile", "plain-targets")
-        return self.run("export", "--request", self.request, *reads, *targets, "-o", out or self.bundle, *more, site="lancs")
+        return self.run(
+            "export", "--request", self.request, *reads, *targets, "-o", out or self.bundle, *more, site="lancs"
+        )
 
     def load(self, *more: object) -> Done:
         """The university loads the bundle."""
@@ -145,7 +147,9 @@ class World:
     def ask(self, *more: object, out: Path | None = None) -> Done:
         """The university asks the first force for all days."""
         days = ("--from", DAYS[0], "--until", DAYS[-1])
-        return self.run("request", AGREEMENT, "--to", "lancashire-police", *days, "-o", out or self.request, *more, site="uni")
+        return self.run(
+            "request", AGREEMENT, "--to", "lancashire-police", *days, "-o", out or self.request, *more, site="uni"
+        )
 
     def events(self, site: str) -> list[str]:
         """The events of a site's ledger, in order."""
@@ -165,7 +169,7 @@ def call(argv: list[str], *, now: datetime = NOW) -> Done:
     nobody = mock.patch.object(sys, "stdin", io.StringIO())
     with nobody, contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]), quick_opening():
         code = main.run(argv, clock=lambda: now)
-    out, err = (stream.buffer.getvalue() for stream in streams)  # type: ignore[attr-defined] # they are BytesIO
+    out, err = (stream.buffer.getvalue() for stream in streams)
     return Done(code, out.decode(errors="replace"), err.decode(errors="replace"), out)
 
 

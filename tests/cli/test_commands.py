@@ -1,0 +1,217 @@
+"""Every command does what its help says: exit code, both outputs, the JSON envelope, options on either side.
+
+``HAPPY`` holds one good call of each command, and a test holds it against ``--help``: a new command needs its line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from anpr_share.cli import main
+from tests.support import sites
+from tests.support.sites import AGREEMENT, DAYS, Stage, World
+
+Words = Callable[[World], list[object]]
+
+
+def words(*fixed: object) -> Words:
+    return lambda _made: list(fixed)
+
+
+def check(made: World) -> list[object]:
+    good = made.root / "good.csv"
+    good.write_text("vrm,camera,captured_at,confidence\nBK12CDE,Mill Lane Bridge,2026-10-01T10:00:00Z,90\n")
+    return ["check", good, "--profile", "plain-reads"]
+
+
+def pseudonymise(made: World) -> list[object]:
+    given = ("--profile", "plain-reads", "--agreement", AGREEMENT)
+    return ["pseudonymise", made.root / "reads.csv", *given, "-o", made.root / "tokens.csv"]
+
+
+def ask(made: World) -> list[object]:
+    days = ("--from", DAYS[0], "--until", DAYS[-1], "--every", "P1D")
+    return ["request", AGREEMENT, "--to", "lancashire-police", *days, "-o", made.request]
+
+
+def export(made: World) -> list[object]:
+    reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    return ["export", "--request", made.request, *reads, "-o", made.bundle]
+
+
+def partner_add(made: World) -> list[object]:
+    fingerprint = json.loads(made.ok("--json", "status", site="wyp").out)["result"]["fingerprint"]
+    return ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", fingerprint]
+
+
+def partner_replace(made: World) -> list[object]:
+    title, identifier = sites.FORCES["wyp"], "west-yorkshire-police"
+    done = made.ok("--json", "init", made.root / "new", "--role", "police", "--name", title, "--id", identifier)
+    return ["partner", "replace", done.result["identity"], "--fingerprint", done.result["fingerprint"]]
+
+
+def passphrase_change(made: World) -> list[object]:
+    new = made.root / "new-passphrase"
+    new.write_text("another battery, another staple\n", encoding="ascii")
+    new.chmod(0o600)
+    return ["passphrase", "change", "--new-passphrase-file", new]
+
+
+def key_accept(made: World) -> list[object]:
+    made.ok("agreement", "accept", made.agreement, site="lancs")
+    made.ok("agreement", "accept", made.agreement, site="wyp")
+    (share,) = (made.root / "lancs" / "outbox").glob("*.keyshare.json")
+    return ["key", "accept", share]
+
+
+# Command: how far along the world is, at which site, what is typed, and names in the result (None: it is a list).
+HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
+    "init": (
+        "new",
+        None,
+        lambda made: ["init", made.root / "other", "--role", "police", "--name", "Other Police"],
+        {"site", "fingerprint"},
+    ),
+    "demo": ("new", None, lambda made: ["demo", made.root / "demo"], {"directory"}),
+    "status": ("loaded", "uni", words("status"), {"agreements", "overdue", "warnings"}),
+    "partner add": ("new", "lancs", partner_add, {"id", "fingerprint"}),
+    "partner list": ("agreed", "lancs", words("partner", "list"), None),
+    "partner replace": ("agreed", "lancs", partner_replace, {"id", "fingerprint"}),
+    "partner revoke": ("agreed", "lancs", words("partner", "revoke", "west-yorkshire-police"), {"id", "status"}),
+    "passphrase change": ("new", "lancs", passphrase_change, {"site"}),
+    "agreement draft": (
+        "new",
+        None,
+        lambda made: ["agreement", "draft", "--party", made.root / "uni" / "identity.json"],
+        {"text"},
+    ),
+    "agreement sign": (
+        "drafted",
+        "lancs",
+        lambda made: ["agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json", "--yes"],
+        {"agreement", "digest", "missing"},
+    ),
+    "agreement accept": (
+        "signed",
+        "lancs",
+        lambda made: ["agreement", "accept", made.agreement],
+        {"agreement", "key_made", "shares"},
+    ),
+    "agreement show": ("agreed", "uni", words("agreement", "show", AGREEMENT), None),
+    "key accept": ("signed", "wyp", key_accept, {"agreement", "check"}),
+    "key list": ("agreed", "wyp", words("key", "list"), None),
+    "profile show": ("new", None, words("profile", "show", "plain-targets"), {"name", "text"}),
+    "check": ("new", None, check, {"rows", "accepted", "rejected"}),
+    "pseudonymise": ("agreed", "lancs", pseudonymise, {"path"}),
+    "request": ("agreed", "uni", ask, {"request", "windows", "path"}),
+    "export": ("requested", "lancs", export, {"bundle", "tables", "warnings"}),
+    "inspect": ("exported", None, lambda made: ["inspect", made.bundle], {"bundle", "tables"}),
+    "verify": ("exported", "uni", lambda made: ["verify", made.bundle], {"bundle", "steps", "complete"}),
+    "load": ("exported", "uni", lambda made: ["load", made.bundle], {"bundle", "rows", "expired"}),
+    "receipt create": (
+        "loaded",
+        "uni",
+        lambda made: ["receipt", "create", "--to", "lancashire-police", "-o", made.root / "r.json"],
+        {"receipt", "loaded", "refused"},
+    ),
+    "receipt accept": ("loaded", "lancs", lambda made: ["receipt", "accept", made.receipt], {"discrepancies"}),
+    "receipt list": ("loaded", "lancs", words("receipt", "list"), None),
+    "link": ("loaded", "uni", words("link", "--purpose", "journey regularity"), {"rows", "columns"}),
+    "ledger show": ("agreed", "lancs", words("ledger", "show"), None),
+    "ledger verify": ("agreed", "lancs", words("ledger", "verify"), {"lines", "signed_to"}),
+}
+TALKS = {"agreement sign", "demo"}
+"""Commands that tell a person more than their result."""
+SLOW = {"demo"}
+
+
+def commands(found: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    inner = getattr(found, "commands", None)
+    if inner is None:
+        yield " ".join(path)
+    else:
+        for name, item in inner.items():
+            yield from commands(item, (*path, name))
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(HAPPY) == set(commands(typer.main.get_command(main._program())))
+
+
+@pytest.mark.parametrize("name", [name for name in HAPPY if name not in SLOW])
+def test_for_a_person_the_result_is_on_standard_output_and_talk_is_not(name: str, tmp_path: Path) -> None:
+    stage, site, typed, _ = HAPPY[name]
+    made = sites.world(stage, tmp_path / "world")
+
+    done = made.run(*typed(made), site=site)
+
+    assert done.code == 0, done.err
+    assert done.out
+    assert not done.out.startswith("{")
+    assert bool(done.err) == (name in TALKS)
+    assert made.strays() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [(name, before) for name in HAPPY for before in (True, False) if before or name not in SLOW],
+    ids=lambda value: value if isinstance(value, str) else "before" if value else "after",
+)
+def test_for_a_machine_it_is_one_object_with_options_on_either_side(name: str, before: bool, tmp_path: Path) -> None:
+    stage, site, typed, keys = HAPPY[name]
+    made = sites.world(stage, tmp_path / "world")
+    argv = [str(word) for word in typed(made)]
+    common = ["--json", "--quiet", "--actor", "Ann Analyst", "--passphrase-file", str(made.passphrase_file)]
+    common += ["--site", str(made.root / site)] if site else []
+
+    done = sites.call([*common, *argv] if before else [*argv, *common])
+
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert done.out.count("\n") == 1
+    told = done.json
+    assert set(told) == {"format", "command", "status", "result"}
+    assert (told["format"], told["command"], told["status"]) == (1, name, "success")
+    if keys is None:
+        assert isinstance(told["result"], list)
+    else:
+        assert keys <= set(told["result"])
+
+
+def test_the_actor_is_logged(tmp_path: Path) -> None:
+    made = sites.world("agreed", tmp_path / "world")
+
+    made.ok("partner", "revoke", "west-yorkshire-police", "--actor", "Ann Analyst", site="lancs")
+
+    assert made.ok("--json", "ledger", "show", site="lancs").result[-1]["actor"] == "Ann Analyst"
+
+
+def test_quiet_leaves_the_result(tmp_path: Path) -> None:
+    made = sites.world("drafted", tmp_path / "world")
+
+    done = made.run(
+        "agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json", "--yes", "--quiet", site="lancs"
+    )
+
+    assert done.code == 0
+    assert done.out.startswith("signed ")
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_linked_rows_come_out_for_other_programs(form: str, tmp_path: Path) -> None:
+    import polars as pl
+
+    made = sites.world("loaded", tmp_path / "world")
+
+    done = made.run("link", "--purpose", "journey regularity", "--format", form, site="uni")
+
+    readers: dict[str, Callable[[bytes], pl.DataFrame]]
+    readers = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc_stream}
+    assert (done.code, done.err) == (0, "")
+    assert readers[form](done.data).height == sites.LINKED

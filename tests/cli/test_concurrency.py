@@ -1,0 +1,159 @@
+"""Two commands at once: one truth, and the ledgers of all sites hold together.
+
+Each command is a process of its own that waits, with everything loaded, for a word from the test.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from anpr_share import Site
+from tests.support import crashes, sites
+from tests.support.sites import DAYS, World
+
+START = """
+import sys
+from datetime import datetime
+from anpr_share.cli import main
+from anpr_share.work import exporting, loading
+print("ready", flush=True)
+sys.stdin.readline()
+now = datetime.fromisoformat(sys.argv[1])
+sys.exit(main.run(sys.argv[2:], clock=lambda: now))
+"""
+
+
+class Waiting:
+    """A command in a process of its own that begins at `go`."""
+
+    def __init__(self, made: World, site: str, *argv: object) -> None:
+        common = ["--json", "--site", str(made.root / site), "--passphrase-file", str(made.passphrase_file)]
+        words = [made.now.isoformat(), *common, *(str(word) for word in argv)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def go(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> tuple[int, dict[str, Any], str]:
+        """Exit code, JSON envelope and standard error, when it has ended."""
+        out, err = self._process.communicate()
+        return self._process.returncode, json.loads(out), err
+
+
+def both(*commands: Waiting) -> list[tuple[int, dict[str, Any], str]]:
+    for command in commands:
+        command.go()
+    return [command.end() for command in commands]
+
+
+def intact(made: World) -> None:
+    for site in sites.SITES:
+        made.ok("ledger", "verify", site=site)
+    assert made.strays() == []
+
+
+def export(made: World, out: Path) -> Waiting:
+    reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    return Waiting(made, "lancs", "export", "--request", made.request, *reads, "-o", out)
+
+
+def test_of_two_exports_of_a_window_one_answers_it(tmp_path: Path) -> None:
+    made = sites.world("requested", tmp_path / "world")
+    outs = [made.root / "a.anpr.zip", made.root / "b.anpr.zip"]
+
+    ended = both(*(export(made, out) for out in outs))
+
+    assert sorted(code for code, _, _ in ended) == [0, 4], ended
+    assert [out.exists() for out in outs] == [code == 0 for code, _, _ in ended]
+    (refused,) = [told["error"] for code, told, _ in ended if code == 4]
+    assert "answered already" in refused["message"]
+    events = made.events("lancs")
+    assert (events.count("disclosure"), events.count("alteration")) == (1, 1)
+    assert [state for (state,) in crashes.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
+    intact(made)
+
+
+def test_of_two_exports_to_one_file_one_writes_it(tmp_path: Path) -> None:
+    made = sites.world("requested", tmp_path / "world")
+
+    ended = both(export(made, made.bundle), export(made, made.bundle))
+
+    assert sorted(code for code, _, _ in ended) in ([0, 4], [0, 6]), ended
+    made.bundle.rename(made.root / "moved.zip")
+    assert made.run("verify", made.root / "moved.zip", site="uni").code == 0
+    intact(made)
+
+
+def test_of_two_loads_of_a_bundle_one_takes_it_and_both_say_so(tmp_path: Path) -> None:
+    made = sites.world("exported", tmp_path / "world")
+    receipts = [made.root / "a.json", made.root / "b.json"]
+
+    ended = both(*(Waiting(made, "uni", "load", made.bundle, "--receipt", receipt) for receipt in receipts))
+
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert sorted(told["result"]["again"] for _, told, _ in ended) == [False, True]
+    assert receipts[0].read_bytes() == receipts[1].read_bytes()
+    assert made.events("uni").count("collection") == 1
+    linked = made.ok("--json", "link", "--purpose", "checking", site="uni")
+    assert linked.result["rows"] == sites.LINKED
+    intact(made)
+
+
+def test_a_scan_sees_a_bundle_whole_or_not_at_all_while_it_is_loaded(tmp_path: Path) -> None:
+    made = sites.world("loaded", tmp_path / "world")
+    days = ("--from", DAYS[0], "--until", DAYS[-1])
+    request, bundle = made.root / "second.json", made.root / "second.anpr.zip"
+    made.ok("request", sites.AGREEMENT, "--to", "west-yorkshire-police", *days, "-o", request, site="uni")
+    reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    made.ok("export", "--request", request, *reads, "-o", bundle, site="wyp")
+    load = Waiting(made, "uni", "load", bundle)
+
+    seen = []
+    with Site.open(made.root / "uni", passphrase_file=made.passphrase_file, clock=lambda: made.now) as site:
+        load.go()
+        while load.running:
+            seen.append(site.scan("reads", purpose="counting").collect().height)
+        code, told, err = load.end()
+        seen.append(site.scan("reads", purpose="counting").collect().height)
+
+    assert code == 0, (told, err)
+    assert seen == sorted(seen)
+    assert set(seen) <= {sites.READS, 2 * sites.READS}
+    assert seen[-1] == 2 * sites.READS
+    assert made.events("uni").count("consultation") == len(seen)
+    intact(made)
+
+
+def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:
+    made = sites.world("agreed", tmp_path / "world")
+    days = ("--from", DAYS[0], "--until", DAYS[-1])
+    asking = [
+        Waiting(made, "uni", "request", sites.AGREEMENT, "--to", force, *days, "-o", made.root / f"{force}-{n}.json")
+        for force in ("lancashire-police", "west-yorkshire-police")
+        for n in range(2)
+    ]
+
+    ended = both(*asking)
+
+    assert [code for code, _, _ in ended] == [0] * 4, ended
+    assert made.events("uni").count("request-made") == 4
+    assert len(crashes.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
+    intact(made)

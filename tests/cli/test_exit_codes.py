@@ -1,0 +1,394 @@
+"""The exit codes of the interface, one cause a line; whatever the cause, nothing is left behind and nothing shown."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support import sites
+from tests.support.sites import AGREEMENT, DAYS, Stage, World
+
+Words = Callable[[World], list[object]]
+
+
+def words(*fixed: object) -> Words:
+    return lambda _made: list(fixed)
+
+
+def pseudonymise(made: World) -> list[object]:
+    given = ("--profile", "plain-reads", "--agreement", AGREEMENT)
+    return ["pseudonymise", made.root / "reads.csv", *given, "-o", made.root / "tokens.csv"]
+
+
+def ask(made: World) -> list[object]:
+    days = ("--from", DAYS[0], "--until", DAYS[-1])
+    return ["request", AGREEMENT, "--to", "lancashire-police", *days, "-o", made.request]
+
+
+def export(made: World) -> list[object]:
+    reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    return ["export", "--request", made.request, *reads, "-o", made.bundle]
+
+
+def load(made: World) -> list[object]:
+    return ["load", made.bundle]
+
+
+def changed(made: World, path: Path, at: int = 400) -> World:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    return made
+
+
+def keyless(made: World) -> World:
+    made.ok("agreement", "accept", made.agreement, site="wyp")
+    return made
+
+
+def hostile(made: World) -> list[object]:
+    profile = made.root / "draft.toml"
+    profile.write_text("x = [", encoding="utf-8")
+    return ["check", made.root / "reads.csv", "--profile", profile]
+
+
+def other_passphrase(made: World) -> World:
+    made.passphrase_file.write_text("another battery, another staple\n", encoding="ascii")
+    return made
+
+
+def cells(made: World, rows: str, header: str = "vrm,camera,captured_at,confidence") -> World:
+    (made.root / "reads.csv").write_text(f"{header}\n{rows}\n", encoding="utf-8")
+    return made
+
+
+def bytes_of(made: World, data: bytes) -> World:
+    (made.root / "reads.csv").write_bytes(data)
+    return made
+
+
+def later(made: World, days: int) -> World:
+    return replace(made, now=made.now + timedelta(days=days))
+
+
+def revoked(made: World) -> World:
+    made.ok("partner", "revoke", "lancashire-police", site="uni")
+    return made
+
+
+def without(made: World, *files: str) -> World:
+    for name in files:
+        (made.root / name).unlink()
+    return made
+
+
+def forged(made: World) -> World:
+    with sqlite3.connect(made.root / "lancs" / "site.db") as connection:
+        lines = connection.execute("SELECT line FROM ledger WHERE seq = 3").fetchone()
+        connection.execute("UPDATE ledger SET line = ? WHERE seq = 3", (lines[0].replace(b"pinned", b"penned"),))
+    connection.close()
+    return made
+
+
+def same(made: World) -> World:
+    return made
+
+
+PREPARE = Callable[[World], World]
+FIRST = "BK12CDE,Mill Lane Bridge,2026-10-01T10:00:00Z,90"
+CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
+    (
+        "a row is rejected",
+        1,
+        "",
+        "new",
+        None,
+        same,
+        lambda made: ["check", made.root / "reads.csv", "--profile", "plain-reads"],
+    ),
+    ("an unknown sender", 1, "", "exported", None, same, lambda made: ["verify", made.bundle]),
+    (
+        "columns are missing",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, "BK12CDE,x", "vrm,when"),
+        export,
+    ),
+    (
+        "a doubled column",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, FIRST, "vrm,vrm,camera,captured_at,confidence"),
+        export,
+    ),
+    (
+        "the wrong delimiter",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, "a;b", "vrm;camera;captured_at"),
+        export,
+    ),
+    (
+        "the wrong encoding",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: bytes_of(made, b"vrm,camera,captured_at,confidence\nBK12CDE,M\xfcller,x,1\n"),
+        export,
+    ),
+    (
+        "no rows",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: bytes_of(made, b"vrm,camera,captured_at,confidence\n"),
+        export,
+    ),
+    (
+        "every row rejected",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, FIRST.replace("BK12CDE", "??")),
+        export,
+    ),
+    (
+        "swapped columns",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, FIRST.replace("Mill Lane Bridge", "LK07XYZ")),
+        export,
+    ),
+    (
+        "expired reads only",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, FIRST.replace("2026", "2024")),
+        export,
+    ),
+    (
+        "future reads only",
+        1,
+        "input",
+        "requested",
+        "lancs",
+        lambda made: cells(made, FIRST.replace("2026", "2027")),
+        export,
+    ),
+    ("no such command", 2, "usage", "new", None, same, words("nothing")),
+    ("no such option", 2, "usage", "new", None, same, words("status", "--nothing")),
+    ("a missing option", 2, "usage", "agreed", "uni", same, words("request", AGREEMENT)),
+    (
+        "not a day",
+        2,
+        "usage",
+        "agreed",
+        "uni",
+        same,
+        lambda made: [
+            "request",
+            AGREEMENT,
+            "--to",
+            "x",
+            "--from",
+            "1/10/2026",
+            "--until",
+            DAYS[-1],
+            "-o",
+            made.request,
+        ],
+    ),
+    (
+        "days the wrong way round",
+        2,
+        "usage",
+        "agreed",
+        "uni",
+        same,
+        lambda made: [
+            "request",
+            AGREEMENT,
+            "--to",
+            "lancashire-police",
+            "--from",
+            DAYS[-1],
+            "--until",
+            DAYS[0],
+            "-o",
+            made.request,
+        ],
+    ),
+    ("no site", 2, "usage", "new", "..", same, words("status")),
+    (
+        "a site's folder is in use",
+        2,
+        "usage",
+        "new",
+        None,
+        same,
+        lambda made: ["init", made.root / "uni", "--role", "police", "--name", "X Y"],
+    ),
+    (
+        "targets without a profile",
+        2,
+        "usage",
+        "requested",
+        "lancs",
+        same,
+        lambda made: [*export(made), "--targets", made.root / "targets.csv"],
+    ),
+    ("an empty purpose", 2, "usage", "loaded", "uni", same, words("link", "--purpose", " ")),
+    (
+        "nobody to ask",
+        2,
+        "usage",
+        "drafted",
+        "lancs",
+        same,
+        lambda made: ["agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json"],
+    ),
+    ("a damaged bundle", 3, "", "exported", "uni", lambda made: changed(made, made.bundle), load),
+    ("a bundle's last byte changed", 3, "", "exported", "uni", lambda made: changed(made, made.bundle, -30), load),
+    ("not a bundle", 3, "format", "exported", "uni", same, lambda made: ["load", made.agreement]),
+    (
+        "not a document",
+        3,
+        "format",
+        "signed",
+        "uni",
+        same,
+        lambda made: ["agreement", "accept", made.root / "lancs" / "identity.json"],
+    ),
+    ("a document changed", 3, "", "requested", "lancs", lambda made: changed(made, made.request), export),
+    (
+        "a signature is missing",
+        3,
+        "verification",
+        "signed",
+        "lancs",
+        same,
+        lambda made: ["agreement", "accept", made.root / "signed-2.json"],
+    ),
+    (
+        "a hostile profile",
+        3,
+        "format",
+        "new",
+        None,
+        same,
+        hostile,
+    ),
+    ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
+    ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
+    ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
+    ("a request to another force", 4, "policy", "requested", "wyp", same, export),
+    (
+        "a used window",
+        4,
+        "policy",
+        "exported",
+        "lancs",
+        same,
+        lambda made: [*export(made)[:-1], made.root / "again.zip"],
+    ),
+    ("an expired window, at the force", 4, "policy", "requested", "lancs", lambda made: later(made, 31), export),
+    ("an expired window, at the university", 4, "policy", "exported", "uni", lambda made: later(made, 31), load),
+    ("an agreement that has ended", 4, "policy", "agreed", "uni", lambda made: later(made, 400), ask),
+    ("a clock that went back", 4, "policy", "agreed", "uni", lambda made: later(made, -1), ask),
+    ("a plate as purpose", 4, "policy", "loaded", "uni", same, words("link", "--purpose", "where is BK12CDE")),
+    (
+        "a fingerprint that differs",
+        4,
+        "policy",
+        "new",
+        "lancs",
+        same,
+        lambda made: ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", "0" * 64],
+    ),
+    ("a university that lists keys", 4, "policy", "agreed", "uni", same, words("key", "list")),
+    ("a force that links", 4, "policy", "agreed", "lancs", same, words("link", "--purpose", "looking")),
+    (
+        "an agreement accepted twice",
+        4,
+        "policy",
+        "agreed",
+        "uni",
+        same,
+        lambda made: ["agreement", "accept", made.agreement],
+    ),
+    ("a wrong passphrase", 5, "locked", "exported", "uni", other_passphrase, load),
+    ("no passphrase", 5, "locked", "exported", "uni", lambda made: without(made, "passphrase"), load),
+    ("no one-time key", 5, "locked", "exported", "uni", lambda made: without(made, "uni/keys.db"), load),
+    (
+        "no linkage key",
+        5,
+        "locked",
+        "signed",
+        "wyp",
+        keyless,
+        pseudonymise,
+    ),
+    ("a file that is not there", 6, "storage", "agreed", "uni", same, lambda made: ["load", made.bundle]),
+    ("an output that is there", 6, "storage", "requested", "uni", same, ask),
+    (
+        "a site without a database",
+        6,
+        "storage",
+        "agreed",
+        "uni",
+        lambda made: without(made, "uni/site.db"),
+        words("status"),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "stage", "site", "prepare", "typed"),
+    [case[1:] for case in CODES],
+    ids=[case[0] for case in CODES],
+)
+def test_exit_codes(
+    code: int, error: str, stage: Stage, site: str | None, prepare: PREPARE, typed: Words, tmp_path: Path
+) -> None:
+    made = prepare(sites.world(stage, tmp_path / "world"))
+    argv = typed(made)
+    before = sites.listing(made.root)
+
+    done = made.run("--json", *argv, site=site)
+
+    assert done.code == code, (done.out, done.err)
+    told = done.json
+    assert told["status"] == ("no" if code == 1 and not error else "error")
+    if told["status"] == "error":
+        assert set(told) == {"format", "command", "status", "error"}
+        assert set(told["error"]) == {"code", "message", "hint", "step"}
+        assert told["error"]["code"] == error or (not error and code == 3)
+        assert f"error: {told['error']['message']}\n" in done.err
+    after = [name for name in sites.listing(made.root) if name != "uni/keys.db"]
+    assert after == [name for name in before if name != "uni/keys.db"]
+    assert sites.secrets_in(done.out + done.err) == []
+
+
+def test_the_table_has_every_exit_code() -> None:
+    codes = [code for _, code, *_ in CODES]
+
+    assert [code for code, _ in itertools.groupby(codes)] == [1, 2, 3, 4, 5, 6]
