@@ -12,13 +12,14 @@ the clock, the keys and the ledger entry are taken when it is collected.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from anpr_share.errors import LockedError, UsageError
-from anpr_share.site.opened import OpenSite
+from anpr_share.errors import UsageError
+from anpr_share.site.opened import OpenSite, system_clock
+from anpr_share.site.passphrase import read_passphrase
 from anpr_share.work import reading
 
 if TYPE_CHECKING:
@@ -43,19 +44,16 @@ class Site:
     ) -> Self:
         """Open the site in a directory with its passphrase, or with the file that holds it.
 
-        One final newline of the file is dropped. Raises :class:`LockedError` for a wrong or missing passphrase.
+        One final newline of the file is dropped. Raises :class:`LockedError` for a wrong or missing passphrase, and
+        :class:`StorageError` if the file or the site cannot be read.
         """
         if (passphrase is None) == (passphrase_file is None):
             raise UsageError("give either passphrase or passphrase_file")
         if passphrase_file is not None:
-            try:
-                secret = Path(passphrase_file).read_bytes()
-            except OSError:
-                raise LockedError("the passphrase file cannot be read") from None
-            secret = secret.removesuffix(b"\n").removesuffix(b"\r") if secret.endswith(b"\n") else secret
+            secret, _ = read_passphrase(Path(passphrase_file))
         else:
             secret = passphrase.encode() if isinstance(passphrase, str) else passphrase or b""
-        return cls(OpenSite.open(Path(path), passphrase=secret, clock=clock or _system_clock, actor=actor))
+        return cls(OpenSite.open(Path(path), passphrase=secret, clock=clock or system_clock, actor=actor))
 
     def scan(self, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
         """``reads``, ``targets`` or ``coverage``: the agreed columns, ``source`` (String) and ``day`` (Date)."""
@@ -76,7 +74,3 @@ class Site:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _system_clock() -> datetime:
-    return datetime.now(UTC)

@@ -164,16 +164,6 @@ def digest_member(file: BinaryIO, member: Member) -> tuple[str, int]:
     return digest.hexdigest(), crc
 
 
-def verify_crcs(file: BinaryIO, members: Sequence[Member]) -> None:
-    """Compare every member's CRC-32 with its headers', for a caller that has no digests to compare.
-
-    Raises FormatError with step 6 if one differs, and StorageError if the file cannot be read.
-    """
-    for member in members:
-        if digest_member(file, member)[1] != member.crc:
-            raise FormatError("the container is damaged: a member's checksum differs", step=6)
-
-
 class _Slice(io.RawIOBase):
     def __init__(self, file: BinaryIO, member: Member) -> None:
         self._file = file

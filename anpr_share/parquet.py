@@ -14,7 +14,7 @@ import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import polars as pl
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -120,6 +120,24 @@ def scan_part(path: Path, key: bytes) -> pl.LazyFrame:
     except OSError:
         raise StorageError("a part cannot be read") from None
     return pl.scan_parquet(path, glob=False, hive_partitioning=False, decryption=decryption)
+
+
+def scan_open(part: BinaryIO, key: bytes) -> pl.LazyFrame:
+    """The rows of a part in an open file, which stays open until they are collected. Raises as `scan_part`.
+
+    What is read is that file, whatever its name leads to by then.
+    """
+    decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
+    try:
+        part.seek(0)
+        head = part.read(len(MAGIC))
+        part.seek(-len(MAGIC), os.SEEK_END)
+        tail = part.read(len(MAGIC))
+        part.seek(0)
+    except OSError:
+        raise StorageError("a part cannot be read") from None
+    _require_magic(head, tail)
+    return pl.scan_parquet(part, decryption=decryption)
 
 
 def scan_bytes(part: bytes, key: bytes) -> pl.LazyFrame:

@@ -21,9 +21,7 @@ import base64
 import json
 import os
 import re
-import subprocess
 import sys
-import threading
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -32,6 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import polars as pl
 
+from anpr_share.child import Child, limit_this_process
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError, VerificationError
 from anpr_share.parquet import PartFile, opening, scan_bytes, sink_part
 from anpr_share.parquet_layout import Limits, examine
@@ -131,33 +130,15 @@ class _Worker(AbstractContextManager["_Worker"]):
         self._limits = limits
 
     def __enter__(self) -> Self:
-        environment = os.environ | {
-            "POLARS_MAX_THREADS": str(min(_MAX_THREADS, os.cpu_count() or 1)),
-            "RUST_BACKTRACE": "0",
-        }
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "anpr_share.part_check"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # `-m` looks for modules in the current directory first, which may be where a stranger's bundle was put.
-            cwd=Path(__file__).resolve().parents[1],
-            env=environment,
-        )
-        self._say(asdict(self._limits) | {"parent": os.getpid()})
+        threads = str(min(_MAX_THREADS, os.cpu_count() or 1))
+        self._child = Child("anpr_share.part_check", {"POLARS_MAX_THREADS": threads})
+        self._child.say(asdict(self._limits) | {"parent": os.getpid()})
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.kill()
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                continue  # a job that the child did not live to read
-        self._child.wait()
+        self._child.close()
 
     def check(self, job: PartJob) -> PartResult:
         """Let the child check one part."""
@@ -169,39 +150,19 @@ class _Worker(AbstractContextManager["_Worker"]):
         try:
             return self._check(job, message)
         except BaseException:
-            self._child.kill()
-            self._child.wait()
+            self._child.end()
             job.rewrite.target.unlink(missing_ok=True)
             raise
 
     def _check(self, job: PartJob, message: dict[str, Any]) -> PartResult:
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self._child.kill()
-
-        timer = threading.Timer(self._limits.seconds, give_up)
-        timer.start()
-        try:
-            self._say(message)
-            assert self._child.stdout is not None
-            line = self._child.stdout.readline(_ANSWER_BYTES)
-        finally:
-            timer.cancel()
+        with self._child.within(self._limits.seconds) as late:
+            self._child.say(message)
+            line = self._child.line(_ANSWER_BYTES)
         if late.is_set():
             raise _fault(job, "its check took too long")
         if not line.endswith(b"\n"):
             raise _fault(job, "its check crashed or needed more memory than allowed")
         return _result(job, line)
-
-    def _say(self, message: dict[str, Any]) -> None:
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(json.dumps(message).encode() + b"\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
-            return  # the child is dead, and reading its answer says so
 
 
 def _message(job: PartJob) -> dict[str, Any]:
@@ -267,7 +228,7 @@ def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
     told = json.loads(jobs.readline())
     parent = told.pop("parent")
     limits = PartLimits(**told)
-    _limit_process(limits)
+    limit_this_process(memory=limits.memory, file_size=limits.decoded + _PAGE_ROOM)
     for line in jobs:
         answer = _answer(line, limits)
         if os.getppid() != parent:
@@ -290,28 +251,6 @@ def _answer(line: bytes, limits: PartLimits) -> bytes:
     except AnprShareError as error:
         answer |= {"reason": error.message, "storage": isinstance(error, StorageError)}
     return json.dumps(answer).encode() + b"\n"
-
-
-def _limit_process(limits: PartLimits) -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_FSIZE, limits.decoded + _PAGE_ROOM)
-    if sys.platform == "linux":
-        # polars reserves address space for its threads and its allocator when it first runs: that is not the part's.
-        pl.LazyFrame({"x": [0]}).select(pl.col("x").sum()).collect(engine="streaming")
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory)
-
-
-def _lower(kind: int, value: int) -> None:
-    import resource
-
-    _, hard = resource.getrlimit(kind)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(kind, (value, value))
 
 
 def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Guarantees:
 - A *day* is a date in the agreement's time zone; an *instant* is an aware datetime, and every instant returned is UTC.
 - A day is never kept a moment over: months are clamped to the month's end, midnight is the first one where clocks go
   back over it and the moment after the gap where they go forward over it, and of several limits the earliest counts.
-- ``delete_by`` never decreases from one day to the next, which ``first_live_day`` relies on.
+- ``delete_by`` never decreases from one day to the next: a later day is never due earlier.
 
 The rules are those of ``docs/spec/rules-v1.md``; examples are published in ``docs/spec/vectors/delete-by.json``.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import calendar
 import re
-from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from anpr_share.errors import FormatError, PolicyError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -34,9 +32,7 @@ __all__ = [
     "day_of",
     "day_start",
     "delete_by",
-    "earliest_delete_by",
     "effective_now",
-    "first_live_day",
     "is_expired",
     "needs_authority",
     "parse_day",
@@ -148,26 +144,9 @@ def delete_by(day: date, limit: Duration, zone: ZoneInfo, ends: date | None = No
     return due if ends is None else min(due, day_start(_next_day(ends), zone))
 
 
-def earliest_delete_by(day: date, limits: Sequence[Duration], zone: ZoneInfo, ends: date | None = None) -> datetime:
-    """The earliest delete-by under several limits. Raises UsageError when there is none to go by."""
-    if not limits:
-        raise UsageError("no retention limit was given")
-    return min(delete_by(day, limit, zone, ends) for limit in limits)
-
-
 def is_expired(day: date, now: datetime, limit: Duration, zone: ZoneInfo, ends: date | None = None) -> bool:
     """Whether ``day`` may no longer be held, loaded, exported or seen."""
     return _aware(now) >= delete_by(day, limit, zone, ends)
-
-
-def first_live_day(now: datetime, limit: Duration, zone: ZoneInfo) -> date:
-    """The smallest day that the limit has not expired."""
-    today = day_of(now, zone)
-    # No limit is longer than 366 days, so the answer lies between these; the second day of slack is for the zone.
-    first = max(date.min.toordinal(), today.toordinal() - 370)
-    days = range(first, min(date.max.toordinal(), today.toordinal() + 2))
-    live = bisect_left(days, 1, key=lambda n: not is_expired(date.fromordinal(n), now, limit, zone))
-    return date.fromordinal(first + live)
 
 
 def needs_authority(day: date, now: datetime, authority_after: Duration, zone: ZoneInfo) -> bool:

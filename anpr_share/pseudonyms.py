@@ -37,6 +37,7 @@ __all__ = [
     "is_identifier",
     "netstring",
     "sample_threshold",
+    "site_id_of",
     "validate_identifier",
 ]
 
@@ -56,6 +57,7 @@ _WHITE_SPACE: Final = (
 _ALIKE_BYTES: Final = bytes.maketrans(b"ODQIZSGB", b"00012568")
 
 _IDENTIFIER: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_IDENTIFIER_WORD: Final = re.compile(r"[a-z0-9]+")
 _IDENTIFIER_LENGTH: Final = 64
 _DEVICE_NAMES: Final = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
@@ -69,6 +71,14 @@ def is_identifier(text: str) -> bool:
     The names of Windows devices (``con``, ``com1`` ...) are not identifiers, because identifiers name directories.
     """
     return len(text) <= _IDENTIFIER_LENGTH and _IDENTIFIER.fullmatch(text) is not None and text not in _DEVICE_NAMES
+
+
+def site_id_of(name: str) -> str:
+    """The id of a site of this name: the name in lower case, its words of ``a-z0-9`` joined by hyphens.
+
+    It may be none that `is_identifier`: empty, too long, or a device's name.
+    """
+    return "-".join(_IDENTIFIER_WORD.findall(name.lower()))
 
 
 def validate_identifier(text: str) -> None:
@@ -195,11 +205,6 @@ class LinkageKey:
         known = pl.DataFrame({"cell": distinct, "log": pl.Series(tokens, dtype=pl.String)})
         rows = series.to_frame("cell")
         return rows.join(known, on="cell", how="left", nulls_equal=True, maintain_order="left")["log"]
-
-    def hash_many(self, field: str, messages: Iterable[str]) -> list[str]:
-        """Tokens of many messages under one field; the messages are taken as they are."""
-        digests = self.field(field).digests(message.encode() for message in messages)
-        return [digest[:TOKEN_BYTES].hex() for digest in digests]
 
     def field(self, field: str) -> FieldKey:
         """The key of one field, named as in the specification: ``vrm``, ``camera/lancashire-police`` ..."""

@@ -91,15 +91,10 @@ def agreement_show(
     agreement: Annotated[str | None, typer.Argument(metavar="[ID]", help="One agreement; else all.")] = None,
 ) -> Outcome:
     """Show the terms of the agreements in force."""
-    from anpr_share.errors import UsageError
     from anpr_share.work import agreements
 
     with opened(invocation, unlock=False) as site:
-        found = agreements.listed(site)
-    if agreement is not None:
-        found = tuple(item for item in found if item.agreement == agreement)
-        if not found:
-            raise UsageError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
+        found = agreements.listed(site, agreement)
     lines = [line for item in found for line in (*item.lines, f"digest       {item.digest}", "")]
     return Outcome(found, lines=lines or ["no agreement yet: anpr-share agreement accept FILE"])
 

@@ -18,7 +18,6 @@ import functools
 import getpass
 import inspect
 import os
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -38,8 +37,6 @@ PANELS = ("Start", "Extracts", "Site", "Exchange", "Research", "Retention", "Aud
 """The headings of ``--help``, in order."""
 
 PASSPHRASE_VARIABLE = "ANPR_SHARE_PASSPHRASE_FILE"  # noqa: S105 # the name of a variable that names a file
-PASSPHRASE_LIMIT = 4096
-"""Bytes of a passphrase file: more is some other file, given by mistake."""
 
 
 def system_clock() -> datetime:
@@ -208,21 +205,13 @@ def read_passphrase(path: Path) -> bytes:
 
     Raises:
         LockedError: there is no such file, it is empty, or it is too long to be one.
-        OSError: it cannot be read.
+        StorageError: it cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(PASSPHRASE_LIMIT + 1)
-            mode = os.fstat(file.fileno()).st_mode
-    except FileNotFoundError:
-        raise LockedError("the passphrase file does not exist", hint="see --passphrase-file") from None
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+    from anpr_share.site import passphrase
+
+    text, exposed = passphrase.read_passphrase(path)
+    if exposed:
         terminal.warn("other users of this machine can read the passphrase file: chmod 600 would stop that")
-    if len(text) > PASSPHRASE_LIMIT:
-        raise LockedError("the passphrase file is too long to be one", hint="see --passphrase-file")
-    text = text.removesuffix(b"\n").removesuffix(b"\r") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
-    if not text:
-        raise LockedError("the passphrase file is empty", hint="see --passphrase-file")
     return text
 
 

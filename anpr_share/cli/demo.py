@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
@@ -60,9 +63,14 @@ def demo(
         {"directory": root},
         lines=[
             "",
-            f"Everything is in {root}: three sites, their extracts, profiles, request and bundles.",
-            "Go on with: cd there, then for example  anpr-share --site university status",
-            "The passphrase of all three sites is in passphrase.txt: a real one is in nobody's file but yours.",
+            f"Everything is in {root}:",
+            "three sites, their extracts, profiles, requests, bundles and receipts. Go on there, for example with",
+            "",
+            f"  cd {shlex.quote(str(root))}",
+            f"  export {PASSPHRASE_VARIABLE}={PASSPHRASE}",
+            f"  {shlex.quote(_program())} --site university status",
+            "",
+            "The passphrase of all three sites is in that file; a real one is known to its owner alone.",
         ],
     )
 
@@ -74,8 +82,11 @@ class _Show:
         self.clock, self._run = invocation.clock, invocation.run
         self.today = invocation.clock().date()
 
-    def story(self, text: str) -> None:
-        terminal.show(["", *text.splitlines()])
+    def story(self, number: int, text: str) -> None:
+        """One step of the story, as wide as the terminal."""
+        width = min(shutil.get_terminal_size().columns, 100)
+        lines = textwrap.wrap(f"{number}. {text}", width, subsequent_indent=" " * (len(str(number)) + 2))
+        terminal.show(["", *lines])
 
     def run(self, *arguments: str, code: int = 0, into: str | None = None) -> None:
         """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
@@ -89,8 +100,9 @@ class _Show:
 def _tell(show: _Show) -> None:
     first, last = _window(show.today)
     show.story(
-        "1. Two police forces and a university each make a site: its keys, its log, its identity.\n"
-        "   The keys of a site are locked by its passphrase, which here is in a file."
+        1,
+        "Two police forces and a university each make a site: its keys, its log, its identity. The keys of a site are "
+        "locked by its passphrase, which here is in a file.",
     )
     _write(PASSPHRASE, "correct horse battery staple\n")
     terminal.show(["", f"$ export {PASSPHRASE_VARIABLE}={PASSPHRASE}"])
@@ -98,7 +110,11 @@ def _tell(show: _Show) -> None:
     show.run("init", "yorkshire", "--role", "police", "--name", "West Yorkshire Police")
     show.run("init", "university", "--role", "university", "--name", "University of the North")
 
-    show.story("2. They agree on what may be shared: columns, exactness, how long. Each signs the same document.")
+    show.story(
+        2,
+        "They agree on what may be shared: columns, exactness, how long. Each is shown the terms and everybody's "
+        "fingerprint, and signs the same document. (The others' terms are left out here by --quiet.)",
+    )
     parties = [
         word for site in ("lancashire", "yorkshire", "university") for word in ("--party", f"{site}/identity.json")
     ]
@@ -112,12 +128,13 @@ def _tell(show: _Show) -> None:
         show.run("--site", site, "agreement", "accept", "agreement.json")
 
     show.story(
-        "3. The first force has made the key that plates are hashed with. The other gets it, sealed to it alone.\n"
-        "   The university never does: without the key, a hash says nothing about a plate."
+        3,
+        "The first force has made the key that plates are hashed with. The other gets it, sealed to it alone. The "
+        "university never does: without the key, a hash says nothing about a plate.",
     )
     show.run("--site", "yorkshire", "key", "accept", f"lancashire/outbox/slavery-2026-1-{YORKS}.keyshare.json")
 
-    show.story(f"4. The university asks each force for a week, {first} to {last}, with a key that will be used once.")
+    show.story(4, f"The university asks each force for a week, {first} to {last}, with a key that is used once.")
     for site, force in (("lancashire", LANCS), ("yorkshire", YORKS)):
         show.run(
             *("--site", "university", "request", "slavery-2026", "--to", force),
@@ -125,16 +142,18 @@ def _tell(show: _Show) -> None:
         )
 
     show.story(
-        "5. Each force has an extract of its own system, messy as they are: misread and missing plates, stray spaces,\n"
-        "   an hour that the clocks showed twice. It is checked; a report names rules and row numbers, never a plate."
+        5,
+        "Each force has an extract of its own system, messy as they are: misread and missing plates, stray spaces, "
+        "an hour that the clocks showed twice. It is checked; a report names rules and row numbers, never a plate.",
     )
     _make_extracts(first)
     show.run(
         *("check", "lancashire-reads.csv", "--profile", "lancashire-reads.toml", "--rejects", "rejects.csv"), code=1
     )
 
-    show.story("6. Each force exports a bundle: only what was agreed, hashed, one key for each day, signed and sealed.")
-    authority = ("--authority", "Inspector of the data bureau, decision 17")
+    show.story(6, "Each force exports a bundle: only what was agreed, hashed, a key for each day, signed and sealed.")
+    old = show.today - first > timedelta(days=90)
+    authority = ("--authority", "Inspector of the data bureau, decision 17") if old else ()
     show.run(
         *("--site", "lancashire", "export", "--request", "request-lancashire.json"),
         *("--reads", "lancashire-reads.csv", "--profile", "lancashire-reads.toml"),
@@ -149,29 +168,35 @@ def _tell(show: _Show) -> None:
         *("-o", "yorkshire.anpr.zip"),
     )
 
-    show.story("7. Anyone may look at what a bundle says of itself. One changed byte, and it is refused.")
+    show.story(7, "Anyone may look at what a bundle says of itself. One changed byte, and it is refused.")
     show.run("inspect", "lancashire.anpr.zip")
     _change_one_byte("lancashire.anpr.zip", "tampered.anpr.zip")
     show.run("--site", "university", "load", "tampered.anpr.zip", code=3)
 
     show.story(
-        "8. The university verifies and loads. Every day is encrypted anew under its own keys, and the one-time key\n"
-        "   is destroyed: the bundle files, wherever copies of them lie, are dead from now on."
+        8,
+        "The university verifies and loads. Every day is encrypted anew under its own keys, and the one-time key is "
+        "destroyed: the bundle files, wherever copies of them lie, are dead from now on. Each load gives a receipt.",
     )
     for site in ("lancashire", "yorkshire"):
         show.run("--site", "university", "load", f"{site}.anpr.zip", "--receipt", f"receipt-{site}.json")
         show.run("--site", site, "receipt", "accept", f"receipt-{site}.json")
 
-    show.story("9. The researcher links reads of both forces to the targets. Every look is logged with its purpose.")
+    show.story(
+        9,
+        "The researcher links reads of both forces to the targets, on the command line and in Python. Every look is "
+        "logged with its purpose.",
+    )
     looking = ("link", "--purpose", "journeys of target vehicles", "--format", "csv")
     show.run("--site", "university", *looking, into="linked.csv")
-    terminal.show([_head("linked.csv", 6)])
+    terminal.show([_linked("linked.csv")])
     _write("scan.py", _SCAN)
     terminal.show(["", "$ python scan.py", *_SCAN.splitlines(), ""])
     _scan(show)
 
-    show.story("10. What is held, and what happened.")
+    show.story(10, "What is held, and what happened. The refusal is in the log, and in the university's next receipt.")
     show.run("--site", "university", "status")
+    show.run("--site", "university", "receipt", "create", "--to", LANCS, "-o", "receipt-refusal.json")
     show.run("--site", "university", "ledger", "show")
     show.run("--site", "university", "ledger", "verify")
 
@@ -192,7 +217,7 @@ def _make_extracts(first: date) -> None:
     from anpr_share.synthetic import PLAIN_PROFILE, Scenario, TargetPlan, write_reads_csv, write_targets_csv
 
     lancashire = Scenario(seed=1, first=first, days=DAYS, reads_per_day=READS_PER_DAY, world_seed=2019, force=0)
-    yorkshire = Scenario(seed=2, first=first, days=DAYS, reads_per_day=READS_PER_DAY, world_seed=2019, force=1)
+    yorkshire = Scenario(seed=2, first=first, days=DAYS, reads_per_day=READS_PER_DAY * 4 // 3, world_seed=2019, force=1)
     write_reads_csv(Path("lancashire-reads.csv"), lancashire)
     write_reads_csv(Path("yorkshire-reads.psv"), yorkshire, layout="nas-compact")
     write_targets_csv(Path("lancashire-targets.csv"), lancashire, TargetPlan())
@@ -236,9 +261,24 @@ def _scan(show: _Show) -> None:
     terminal.table(terminal.Table(found.columns, [[row[0], str(row[1]), row[2], row[3]] for row in found.iter_rows()]))
 
 
-def _head(name: str, lines: int) -> str:
-    with Path(name).open(encoding="utf-8") as file:
-        return "".join(line for _, line in zip(range(lines), file, strict=False)).rstrip("\n")
+def _linked(name: str) -> str:
+    """What a linked file holds, in one line."""
+    with Path(name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    forces: dict[str, set[str]] = {}
+    for row in rows:
+        forces.setdefault(row["vehicle"], set()).add(row["source"])
+    both = sum(len(seen) > 1 for seen in forces.values())
+    during = sum(row["during_offence"] == "true" for row in rows)
+    return (
+        f"({len(rows):,} linked reads of {len(forces)} vehicles, {both} of them seen by both forces; "
+        f"{during:,} during an offence)"
+    )
+
+
+def _program() -> str:
+    """How this program was started, so that what is printed can be typed."""
+    return "anpr-share" if shutil.which("anpr-share") else sys.argv[0]
 
 
 def _write(name: str, text: str) -> None:

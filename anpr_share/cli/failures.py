@@ -28,6 +28,7 @@ from typer.core import TyperGroup
 from anpr_share.errors import AnprShareError, StorageError
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.reports import terminal
+from anpr_share.wording import spoken_name
 
 INTERRUPTED = 130
 INTERNAL = 70
@@ -131,15 +132,11 @@ def _typed(option: str) -> str:
 
 
 def _system_refusal(error: OSError) -> str:
-    from anpr_share.site.purpose import check_purpose
-
     refusal = (error.strerror or "the system refused to read or write").lower()
-    name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str | bytes) else ""
-    try:
-        # A plate typed in place of a file's name is not repeated.
-        return f"{refusal}: {check_purpose(name, 'name')}"
-    except AnprShareError:
+    if not isinstance(error.filename, str | bytes):
         return refusal
+    # A plate typed in place of a file's name is not repeated.
+    return f"{refusal}: {spoken_name(Path(os.fsdecode(error.filename)))}"
 
 
 def _own_frames(error: BaseException) -> list[str]:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anpr_share.errors import FormatError, StorageError
+from anpr_share.errors import FormatError
+from anpr_share.files import open_regular, storage_errors
 from anpr_share.reports import terminal
+from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from anpr_share.cli.common import Invocation
@@ -35,13 +37,11 @@ def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]
 
 def document(path: Path) -> bytes:
     """The bytes of a document that somebody handed over. Raises :class:`StorageError`, :class:`FormatError`."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_DOCUMENT + 1)
-    except OSError:
-        raise StorageError(f"{path.name} cannot be read", hint="check its name and that you may read it") from None
+    name = spoken_name(path)
+    with storage_errors(f"{name} cannot be read"), open_regular(path, name) as file:
+        data = file.read(_MAX_DOCUMENT + 1)
     if len(data) > _MAX_DOCUMENT:
-        raise FormatError(f"{path.name} is larger than any document of anpr-share")
+        raise FormatError(f"{name} is larger than any document of anpr-share")
     return data
 
 

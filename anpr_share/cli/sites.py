@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,32 +38,23 @@ def init(
 ) -> Outcome:
     """Make a new site: its keys, its ledger, and an identity to hand to partners."""
     from anpr_share.documents.identity import spoken
-    from anpr_share.site.opened import OpenSite
+    from anpr_share.work import setup
 
-    site_id = identifier or "-".join(re.findall(r"[a-z0-9]+", name.lower()))
-    with OpenSite.create(
+    result = setup.create(
         directory,
         role=role,
         name=name,
-        site_id=site_id,
+        site_id=identifier,
         passphrase=invocation.new_passphrase(),
         clock=invocation.clock,
         actor=invocation.actor,
-    ) as site:
-        identity, path = site.identity, site.paths.identity
-    result = {
-        "site": identity.site,
-        "name": identity.name,
-        "role": identity.role,
-        "fingerprint": identity.fingerprint,
-        "identity": path,
-    }
+    )
     return Outcome(
         result,
         lines=[
-            f"made the site {identity.site} ({identity.role}) in {directory}",
-            f"its identity, to hand to partners: {path}",
-            f"its fingerprint, to read out to them: {spoken(identity.fingerprint)}",
+            f"made the site {result.site} ({result.role}) in {directory}",
+            f"its identity, to hand to partners: {result.identity}",
+            f"its fingerprint, to read out to them: {spoken(result.fingerprint)}",
             "next: anpr-share partner add FILE, with the identity of each partner",
         ],
     )

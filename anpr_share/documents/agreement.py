@@ -7,14 +7,17 @@ every listed party, and nobody else, has signed it with the listed key.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
 
+from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.identity import Identity
+from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import (
     Base64,
     Day,
@@ -209,6 +212,23 @@ class Agreement:
         if table == "targets" and self.terms.targets is not None:
             return Duration.parse(self.terms.targets.retention)
         return Duration.parse(self.terms.reads.retention)
+
+    def delete_by(self, table: str, day: date) -> datetime:
+        """When a day of a table must be gone: never later than 00:00 after the agreement's end."""
+        return periods.delete_by(day, self.retention(table), self.zone, self.terms.ends)
+
+    def is_expired(self, table: str, day: date, now: datetime) -> bool:
+        """Whether a day of a table may no longer be held, loaded, exported or seen."""
+        return periods.is_expired(day, now, self.retention(table), self.zone, self.terms.ends)
+
+    def counted_day(self, day: str, created: datetime, loaded: datetime) -> date:
+        """The day that retention counts from: a part's capture day, or for ``undated`` the earlier of the two times.
+
+        Raises :class:`FormatError` for a text that is neither a day nor ``undated``.
+        """
+        if day == UNDATED:
+            return periods.day_of(min(created, loaded), self.zone)
+        return periods.parse_day(day)
 
     def columns(self, table: str) -> tuple[str, ...]:
         """The agreed columns of a table; none if the table is not part of the agreement."""

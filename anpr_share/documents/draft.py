@@ -8,8 +8,6 @@ that stands in the file, so that what is signed is what was written.
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from anpr_share.documents.agreement import AgreementPayload, identities_of, part
 from anpr_share.documents.model import path_text, validate
 from anpr_share.errors import FormatError
 from anpr_share.periods import Duration
+from anpr_share.toml import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +35,6 @@ MAX_CHARACTERS = 512 * 1024
 
 _FREE_TEXT = ("title", "purpose", "legal_basis")
 _OPTIONAL = ("supersedes", "authority_after", "targets", "cameras", "risk")
-_PLACE = re.compile(r"\(at (line [0-9]+, column [0-9]+|end of document)\)\Z")
-_MAX_DOTS = 200
-"""On one line: the parser takes the square of the length of a dotted key, or worse."""
 
 _HEAD = """\
 # A data-sharing agreement, to be edited here and then signed by every party.
@@ -168,20 +164,11 @@ def parse_draft(text: str) -> AgreementPayload:
     """Read an edited draft. Raises :class:`FormatError` that names the field, or :class:`VerificationError`."""
     if len(text) > MAX_CHARACTERS:
         raise FormatError(f"the draft is longer than {MAX_CHARACTERS} characters")
-    if any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
-        raise FormatError(f"a line of the draft holds more than {_MAX_DOTS} dots")
+    values = read_toml(text, "the draft", parse_float=str)
     try:
-        values = tomllib.loads(text.removeprefix("\ufeff"), parse_float=str)
         fields = {name: _plain(value, (name,)) for name, value in values.items()}
     except RecursionError:
-        raise FormatError("the draft is nested too deep") from None
-    except ValueError as error:
-        place = _PLACE.search(str(error))
-        where = f" at {place[1]}" if place else ""
-        raise FormatError(
-            f"the draft cannot be read as TOML{where}",
-            hint="text stands between straight double quotes, and each name stands once",
-        ) from None
+        raise FormatError("the draft is nested too deeply") from None
     if "format" in fields:
         raise FormatError("the draft is not valid: format: unknown field")
     for name in _FREE_TEXT:

@@ -91,14 +91,6 @@ def _signature(kind: str, payload: bytes, key: SigningKey) -> Signature:
 
 def parse(data: bytes, kind: str, *, limit: int = canonical.MAX_BYTES) -> Envelope:
     """Parse an envelope of one kind, strictly. Says nothing about who signed it. Raises :class:`FormatError`."""
-    found, envelope = parse_any(data, limit=limit)
-    if found != kind:
-        raise FormatError(f"this is a signed document of the kind {spoken_kind(found)}, not {spoken_kind(kind)}")
-    return envelope
-
-
-def parse_any(data: bytes, *, limit: int = canonical.MAX_BYTES) -> tuple[str, Envelope]:
-    """Parse an envelope of whatever kind; returns the kind and the envelope. Raises :class:`FormatError`."""
     value = canonical.decode(data, limit=limit)
     if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
         raise FormatError("this file is not a signed document of anpr-share")
@@ -111,7 +103,12 @@ def parse_any(data: bytes, *, limit: int = canonical.MAX_BYTES) -> tuple[str, En
     ids = [item.key_id for item in parsed]
     if ids != sorted(set(ids)):
         raise FormatError("a signed document holds signatures twice or out of order")
-    return match[1], Envelope(match[1], from_base64(value["payload"]), parsed)
+    envelope = Envelope(match[1], from_base64(value["payload"]), parsed)
+    if envelope.kind != kind:
+        raise FormatError(
+            f"this is a signed document of the kind {spoken_kind(envelope.kind)}, not {spoken_kind(kind)}"
+        )
+    return envelope
 
 
 def _parse_signature(item: object) -> Signature:

@@ -9,7 +9,7 @@ from anpr_share.reports.terminal import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anpr_share.site.ledger import Entry
+    from anpr_share.site.ledger import Entry, LedgerCheck
     from anpr_share.work.status import AgreementStatus, StatusResult
 
 
@@ -71,3 +71,19 @@ def ledger_lines(entries: Sequence[Entry], head: int) -> list[str | Table]:
         ],
     )
     return [shown, f"{len(entries)} of {head} lines; --json shows their details"]
+
+
+def check_lines(check: LedgerCheck) -> list[str | Table]:
+    """What verifying a ledger found."""
+    lines: list[str | Table] = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
+    if check.unsigned_tail:
+        lines.append(f"{count(check.unsigned_tail, 'line')} after that not signed yet")
+    if check.out_of_place:
+        lines.append(
+            f"{count(check.out_of_place, 'line')} of these out of place: only a command that signs writes such events, "
+            "so it was killed, or somebody without the passphrase wrote them"
+        )
+    if check.clock_resets:
+        lines.append(f"{count(check.clock_resets, 'line')} in all put the clock back: find out who did so and why")
+    lines.append("what this cannot see: an end that was cut off. Partners' records of this site's documents show that")
+    return lines

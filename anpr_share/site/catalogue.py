@@ -162,12 +162,6 @@ def accept(connection: Connection, vault: Vault, record: AcceptedAgreement) -> N
     add(connection, record, vault)
 
 
-def close(connection: Connection, vault: Vault, identifier: str, at: datetime) -> None:
-    """Mark every version of an agreement as wound up."""
-    for item in agreement_versions(connection, vault, identifier):
-        put(connection, replace(item, closed_at=at), vault)
-
-
 def record_request(
     connection: Connection, vault: Vault, record: KnownRequest, windows: tuple[Window, ...]
 ) -> tuple[RequestWindow, ...]:

@@ -17,7 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from anpr_share.errors import AnprShareError, FormatError, StorageError
-from anpr_share.site.files import create_private
+from anpr_share.site.files import FILE_MODE, create_private, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,9 +61,9 @@ SCHEMAS = {
         """CREATE TABLE coverage (agreement TEXT NOT NULL, source TEXT NOT NULL, day TEXT NOT NULL,
             rows INTEGER NOT NULL, rejected INTEGER NOT NULL, PRIMARY KEY (agreement, source, day)) STRICT""",
         "CREATE TABLE seen_key (mac BLOB PRIMARY KEY) STRICT",
-        f"""CREATE TABLE registered (path TEXT PRIMARY KEY,
+        f"""CREATE TABLE registered (path TEXT NOT NULL,
             kind TEXT NOT NULL CHECK (kind IN ('extract', 'output')), agreement TEXT NOT NULL,
-            delete_by TEXT NOT NULL, sha256 TEXT, at TEXT NOT NULL, {_AUTHENTICATED}) STRICT""",
+            delete_by TEXT NOT NULL, at TEXT NOT NULL, {_AUTHENTICATED}, PRIMARY KEY (path, agreement)) STRICT""",
         """CREATE TABLE publication (id TEXT PRIMARY KEY, final TEXT NOT NULL,
             state TEXT NOT NULL CHECK (state IN ('staging', 'committed'))) STRICT""",
         """CREATE TABLE receipt (digest TEXT PRIMARY KEY,
@@ -113,14 +113,20 @@ _MEANINGS = {
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Raise SQLite's errors as :class:`StorageError`. Errors without a code are misuse by our code and stay."""
+    """Raise SQLite's errors as :class:`StorageError`.
+
+    Those without a code are Python's: a text that is not UTF-8, which its message quotes; or misuse by our code, which
+    stays.
+    """
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
-        if code is None:
+        if code is None and not isinstance(error, sqlite3.OperationalError):
             raise
-        unknown = (f"a database of this site refused an operation ({error.sqlite_errorname})", None)
+        if code is None:
+            code = sqlite3.SQLITE_CORRUPT
+        unknown = (f"a database of this site refused an operation ({getattr(error, 'sqlite_errorname', code)})", None)
         message, hint = _MEANINGS.get(code & 0xFF, unknown)
         raise StorageError(message, hint=hint) from None
 
@@ -225,9 +231,9 @@ def writer_lock(paths: Paths, *, timeout: float = LOCK_SECONDS) -> Iterator[None
 
     Raises :class:`StorageError` if another command still has it after ``timeout`` seconds.
     """
-    if not paths.lock.exists():
-        with _first_wins():
-            create_private(paths.lock)
+    # It may be missing, as after a restore; of two commands that find it so, whichever makes it serves both.
+    with storage_errors("the lock of this site cannot be made"):
+        paths.lock.touch(mode=FILE_MODE, exist_ok=True)
     with _ours():
         connection = sqlite3.connect(_uri(paths.lock), uri=True, timeout=timeout, isolation_level=None)
     try:
@@ -236,16 +242,6 @@ def writer_lock(paths: Paths, *, timeout: float = LOCK_SECONDS) -> Iterator[None
         yield
     finally:
         connection.close()
-
-
-@contextmanager
-def _first_wins() -> Iterator[None]:
-    """Two commands may find the lock file missing, as after a restore; whichever makes it serves both."""
-    try:
-        yield
-    except StorageError as error:
-        if "exists already" not in error.message:
-            raise
 
 
 def _uri(path: Path) -> str:

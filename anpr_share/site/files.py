@@ -9,38 +9,27 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from anpr_share.errors import StorageError
+from anpr_share.files import open_regular, recorded, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = [
+    "create_private",
+    "make_directory",
+    "open_private",
+    "open_regular",
+    "recorded",
+    "replace_file",
+    "storage_errors",
+    "sync_directory",
+    "sync_file",
+]
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-_REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EROFS: "the disk is read-only",
-    errno.ENOENT: "it does not exist",
-    errno.EEXIST: "it exists already",
-    errno.ENOTDIR: "a part of its path is no directory",
-    errno.EISDIR: "it is a directory",
-}
-
-
-@contextmanager
-def storage_errors(what: str) -> Iterator[None]:
-    """Turn an :class:`OSError` into a :class:`StorageError` saying that ``what`` failed and why, without any path."""
-    try:
-        yield
-    except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"system error {errno.errorcode.get(error.errno or 0, 'unknown')}")
-        raise StorageError(f"{what}: {reason}") from None
 
 
 def sync_directory(directory: Path) -> None:
@@ -79,6 +68,13 @@ def create_private(path: Path, data: bytes = b"") -> None:
     with storage_errors("a file cannot be written"):
         _create(path, data)
         sync_directory(path.parent)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a new file for writing that its owner alone may read. The caller syncs it. Raises :class:`StorageError`."""
+    with storage_errors("a file cannot be written"):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        return os.fdopen(os.open(path, flags, FILE_MODE), "wb")
 
 
 def replace_file(path: Path, data: bytes) -> None:

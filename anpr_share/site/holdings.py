@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from anpr_share.documents.keys import OpeningKey
-from anpr_share.errors import PolicyError, StorageError
+from anpr_share.errors import PolicyError
 from anpr_share.site.records import add, find, one, put
 
 if TYPE_CHECKING:
@@ -110,17 +110,19 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A file of a force that lies under retention: an extract, or an output for use inside the force."""
+    """A file of a force that lies under retention: an extract, or an output for use inside the force.
+
+    One file may be used under several agreements, each with its own date.
+    """
 
     TABLE: ClassVar[str] = "registered"
-    KEY: ClassVar[tuple[str, ...]] = ("path",)
+    KEY: ClassVar[tuple[str, ...]] = ("path", "agreement")
     AUTHENTICATED: ClassVar[bool] = True
 
     path: str
     kind: Literal["extract", "output"]
     agreement: str
     delete_by: datetime
-    sha256: str | None
     at: datetime
 
 
@@ -211,14 +213,6 @@ def bundles(
     return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
 
 
-def set_receipt(connection: Connection, vault: Vault, identifier: str, receipt: bytes) -> None:
-    """Keep the receipt of a loaded bundle. Raises :class:`StorageError` if the bundle is unknown."""
-    known = bundle(connection, vault, identifier)
-    if known is None:
-        raise StorageError("no such bundle is recorded here")
-    put(connection, replace(known, receipt=receipt), vault)
-
-
 def parts(
     connection: Connection,
     vault: Vault | None,
@@ -259,13 +253,6 @@ def hold(connection: Connection, days: Iterable[HeldDay]) -> None:
         add(connection, item)
 
 
-def release_day(connection: Connection, agreement: str, source: str, tbl: str, day: str) -> None:
-    """Let a day be asked for and loaded anew, as after a recall."""
-    connection.execute(
-        "DELETE FROM held_day WHERE agreement = ? AND source = ? AND tbl = ? AND day = ?", (agreement, source, tbl, day)
-    )
-
-
 def coverage(connection: Connection, agreement: str) -> tuple[Coverage, ...]:
     """What came of each force and day, by force and day."""
     return tuple(find(connection, Coverage, None, "agreement = ?", agreement, order="source, day"))
@@ -273,12 +260,7 @@ def coverage(connection: Connection, agreement: str) -> tuple[Coverage, ...]:
 
 def registered(connection: Connection, vault: Vault | None) -> tuple[Registered, ...]:
     """Registered files, the first due first."""
-    return tuple(find(connection, Registered, vault, order="delete_by, path"))
-
-
-def unregister(connection: Connection, path: str) -> None:
-    """Forget a registered file that is gone."""
-    connection.execute("DELETE FROM registered WHERE path = ?", (path,))
+    return tuple(find(connection, Registered, vault, order="delete_by, path, agreement"))
 
 
 def receipts(

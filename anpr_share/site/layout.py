@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from anpr_share.errors import FormatError, UsageError
 from anpr_share.pseudonyms import is_identifier
-from anpr_share.site.files import create_private, make_directory, storage_errors
+from anpr_share.site.files import create_private, make_directory, open_regular, storage_errors
+from anpr_share.toml import read_toml
 
 CONFIG_NAME = "site.toml"
 FORMAT = 1
@@ -155,14 +155,14 @@ def write_config(paths: Paths, config: SiteConfig) -> None:
 
 def read_config(paths: Paths) -> SiteConfig:
     """Read ``site.toml``. Raises :class:`FormatError` naming the key at fault, and :class:`StorageError`."""
-    with storage_errors("site.toml cannot be read"), paths.config.open("rb") as file:
+    with storage_errors("site.toml cannot be read"), open_regular(paths.config, "site.toml") as file:
         data = file.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
         raise FormatError(f"site.toml is larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        values = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
-        raise FormatError("site.toml is not valid TOML") from None
+        values = read_toml(data.decode("utf-8"), "site.toml")
+    except UnicodeDecodeError:
+        raise FormatError("site.toml is not UTF-8 text") from None
     version = values.pop("format", None)
     if type(version) is not int or version != FORMAT:
         raise FormatError(f"site.toml is not of format {FORMAT}", hint="a newer anpr-share may have made this site")

@@ -125,17 +125,21 @@ class Ledger:
 
     def last_time(self) -> datetime | None:
         """The time of the last line that counts as such, or None: what the clock is measured against."""
-        seq = None
-        while True:
-            bound = 2**62 if seq is None else seq
-            rows = self._connection.rows("SELECT line FROM ledger WHERE seq < ? ORDER BY seq DESC LIMIT 50", bound)
-            for row in rows:
-                entry = parse_line(row[0])
-                if not entry.leapt:
-                    return entry.time
-                seq = entry.seq
-            if not rows:
-                return None
+        return next((entry.time for entry in self._backwards() if not entry.leapt), None)
+
+    def last_of(self, *events: str) -> Entry | None:
+        """The last line about one of these events, or None."""
+        return next((entry for entry in self._backwards(*events) if entry.event in events), None)
+
+    def _backwards(self, *events: str) -> Iterator[Entry]:
+        """The lines from the last to the first, a few at a time; with events only those that may be about one."""
+        marks = [f'"event":"{event}"'.encode() for event in events]
+        wanted = " OR ".join(["instr(line, ?)"] * len(marks)) or "1"
+        query = f"SELECT seq, line FROM ledger WHERE seq BETWEEN 1 AND ? AND ({wanted}) ORDER BY seq DESC LIMIT 50"  # noqa: S608
+        bound = 2**63 - 1
+        while rows := self._connection.rows(query, bound, *marks):
+            yield from (parse_line(line) for _, line in rows)
+            bound = rows[-1][0] - 1  # the row's own number: what its line says may be anything
 
     def append(
         self,

@@ -26,7 +26,7 @@ from anpr_share.memory import require_no_spill
 from anpr_share.periods import Now, effective_now
 from anpr_share.site import database, publication
 from anpr_share.site.database import LOCK_SECONDS, Connection
-from anpr_share.site.files import create_private, storage_errors
+from anpr_share.site.files import create_private, open_regular, storage_errors
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
 from anpr_share.site.ledger import STATUTORY, Checkpoint, Details, Head, Ledger
 from anpr_share.site.purpose import check_purpose
@@ -294,7 +294,7 @@ def _remove_files(paths: Paths) -> None:
 
 
 def _read_identity(paths: Paths) -> Identity:
-    with storage_errors("identity.json cannot be read"), paths.identity.open("rb") as file:
+    with storage_errors("identity.json cannot be read"), open_regular(paths.identity, "identity.json") as file:
         return Identity.parse(file.read(_MAX_IDENTITY_BYTES + 1))
 
 

@@ -10,6 +10,8 @@ name follows from the record's own random id.
         commit(ids)
     finish(ids)               rename, fsync the directories, forget the records
 
+:func:`publishing` is the first and the last step around the others.
+
 :func:`recover` does what a killed command left undone. All of this happens under the writer lock: then a staged
 record that a command finds is a dead command's.
 """
@@ -21,16 +23,17 @@ import re
 import secrets
 import shutil
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anpr_share.errors import FormatError, StorageError
 from anpr_share.site.database import Connection, transaction
-from anpr_share.site.files import make_directory, storage_errors, sync_directory
+from anpr_share.site.files import make_directory, recorded, storage_errors, sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from anpr_share.site.layout import Paths
 
@@ -70,10 +73,12 @@ class Recovery:
 def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple[Publication, ...]:
     """Record files that are about to be written, in a transaction of its own; makes their directories.
 
-    Raises :class:`StorageError` if a final place is taken, before anything is recorded.
+    Raises :class:`StorageError` if a final place is taken and :class:`UsageError` if its name cannot be recorded,
+    before anything is recorded or made.
     """
     publications = tuple(Publication(secrets.token_hex(16), final.parent.resolve() / final.name) for final in finals)
     for item in publications:
+        recorded(item.final)
         if os.path.lexists(item.final):
             raise StorageError(
                 "a file is already where the output is to be written", hint="name another, or move the old one away"
@@ -115,6 +120,23 @@ def finish(connection: Connection, paths: Paths, publications: Sequence[Publicat
 def abandon(connection: Connection, paths: Paths, publications: Sequence[Publication]) -> None:
     """Remove what was staged, after a failure; what is already committed stays."""
     _settle(connection, paths, {item.id for item in publications}, only_staged=True)
+
+
+@contextmanager
+def publishing(connection: Connection, paths: Paths, finals: Iterable[Path]) -> Iterator[tuple[Publication, ...]]:
+    """Stage files; at the end finish those that were committed meanwhile and abandon the rest.
+
+    After an error those staged are abandoned, and those committed wait for the next command, as when this one is
+    killed. Raises :class:`StorageError` and :class:`UsageError` as :func:`stage` and :func:`finish` do.
+    """
+    publications = stage(connection, paths, finals)
+    try:
+        yield publications
+    except BaseException:
+        abandon(connection, paths, publications)
+        raise
+    abandon(connection, paths, publications)
+    finish(connection, paths, publications)
 
 
 def recover(connection: Connection, paths: Paths) -> Recovery:
@@ -211,7 +233,7 @@ def _recorded_publications(connection: Connection, paths: Paths) -> list[tuple[P
     result = []
     for identifier, final, state in connection.rows("SELECT id, final, state FROM publication ORDER BY rowid"):
         # These rows carry no MAC, because recovery needs no passphrase: the id is all that a deletion depends on.
-        if not _ID.fullmatch(identifier):
+        if not _ID.fullmatch(identifier) or "\0" in final:
             raise FormatError("a record of an unfinished file is not one of ours")
         result.append((Publication(identifier, Path(os.path.normpath(paths.root / final))), state))
     return result

@@ -11,19 +11,23 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from anpr_share.errors import StorageError, VerificationError
-from anpr_share.parquet import MAGIC, scan_part
+from anpr_share.errors import StorageError, UsageError, VerificationError
+from anpr_share.memory import ran_out_of_memory
+from anpr_share.parquet import scan_open
 
 GROUP_ROWS = 8_000_000
 GROUP_PARTS = 64
-_verified: set[tuple[str, int, int, int, str]] = set()
+_verified: set[tuple[str, int, int, int, int, int]] = set()
+StillLive = Callable[["Sequence[LivePart]"], "Sequence[LivePart]"]
 
 DAY = pl.Date()
 SOURCE = pl.String()
@@ -45,7 +49,12 @@ class LivePart:
         return f"<LivePart {self.day} (secret)>"
 
 
-def lazy_table(schema: dict[str, pl.DataType], collect: Callable[[], Sequence[LivePart]], name: str) -> pl.LazyFrame:
+def lazy_table(
+    schema: dict[str, pl.DataType],
+    collect: Callable[[], Sequence[LivePart]],
+    name: str,
+    still_live: StillLive = list,
+) -> pl.LazyFrame:
     """A LazyFrame of a table's agreed columns, then ``source`` (String) and ``day`` (Date).
 
     ``collect`` is called each time the frame is collected: it takes the clock, the live keys and the ledger entry.
@@ -55,7 +64,7 @@ def lazy_table(schema: dict[str, pl.DataType], collect: Callable[[], Sequence[Li
     def source(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        yield from read_parts(collect(), columns, with_columns, predicate, n_rows)
+        yield from read_parts(collect(), columns, with_columns, predicate, n_rows, still_live)
 
     return register_io_source(source, schema=columns, is_pure=False, explain_name=name)
 
@@ -66,37 +75,71 @@ def read_parts(
     wanted: Sequence[str] | None,
     predicate: pl.Expr | None,
     n_rows: int | None,
+    still_live: StillLive = list,
 ) -> Iterator[pl.DataFrame]:
-    """Frames of the wanted columns of the rows that pass the predicate, a group of parts at a time."""
+    """Frames of the wanted columns of the rows that pass the predicate, a group of parts at a time.
+
+    ``still_live`` is asked before each group: a frame that is taken batch by batch, with days in between, ends where
+    the days do.
+    """
     wanted = list(columns) if wanted is None else list(wanted)
     left = n_rows
     for group in _groups(prune(parts, predicate)):
         if left == 0:
             return
-        scans = []
-        for part in group:
-            require_unchanged(part)
-            frame = scan_part(part.path, part.key).with_columns(
-                pl.lit(part.source, dtype=pl.String).alias("source"), pl.lit(part.day, dtype=pl.Date).alias("day")
-            )
-            if predicate is not None:
-                frame = frame.filter(predicate)
-            scans.append(frame.select(wanted))
-        found = collect_quietly(pl.union(scans) if len(scans) > 1 else scans[0])
+        found = _read_group(still_live(group), wanted, predicate)
+        if found is None:
+            continue
         if left is not None:
             found = found.head(left)
             left -= found.height
         yield found
 
 
-def collect_quietly(frame: pl.LazyFrame) -> pl.DataFrame:
-    """Collect; an error of polars, whose text may hold data, becomes a :class:`VerificationError`."""
-    try:
-        return frame.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError):
-        raise VerificationError(
-            "a part of the store cannot be read", hint="it was damaged; ask for its days anew with a new request"
+def _read_group(group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None) -> pl.DataFrame | None:
+    """The rows of some parts, read from the very files whose digests were compared."""
+    if not group:
+        return None
+    with ExitStack() as stack:
+        files = [stack.enter_context(_opened(part)) for part in group]
+        marks = [_mark(part, file) for part, file in zip(group, files, strict=True)]
+        scans = [
+            scan_open(file, part.key).with_columns(
+                pl.lit(part.source, dtype=pl.String).alias("source"), pl.lit(part.day, dtype=pl.Date).alias("day")
+            )
+            for part, file in zip(group, files, strict=True)
+        ]
+        frame = pl.union(scans) if len(scans) > 1 else scans[0]
+        asked = frame if predicate is None else frame.filter(predicate)
+        try:
+            found = asked.select(wanted).collect(engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            if ran_out_of_memory(error):
+                raise
+            _blame(frame, predicate)
+        # Whoever writes to a file while it is read, in place, changes its time of change.
+        if marks != [_mark(part, file) for part, file in zip(group, files, strict=True)]:
+            raise VerificationError("a part of the store was written to while it was read")
+        return found
+
+
+def _blame(frame: pl.LazyFrame, predicate: pl.Expr | None) -> NoReturn:
+    """Say whose fault a failed query is: the parts', or the question's. polars' own text may hold data."""
+    if predicate is not None and _is_readable(frame):
+        raise UsageError(
+            "the filter of this query fails on some rows", hint="collect a few rows first, and try it on those"
         ) from None
+    raise VerificationError(
+        "a part of the store cannot be read", hint="it was damaged; ask for its days anew with a new request"
+    ) from None
+
+
+def _is_readable(frame: pl.LazyFrame) -> bool:
+    try:
+        frame.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+    return True
 
 
 def prune(parts: Sequence[LivePart], predicate: pl.Expr | None) -> list[LivePart]:
@@ -138,27 +181,34 @@ def _groups(parts: Sequence[LivePart]) -> Iterator[list[LivePart]]:
         yield group
 
 
-def require_unchanged(part: LivePart) -> None:
-    """Raise :class:`VerificationError` unless the file is what its record says.
+@contextmanager
+def _opened(part: LivePart) -> Iterator[BinaryIO]:
+    """The file of a part, proved to be what its record says.
 
     A digest is computed once for each state of a file in this process; a file that is written to again is hashed again.
     """
     try:
-        with part.path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            mark = (str(part.path), status.st_size, status.st_mtime_ns, status.st_ino, part.sha256)
-            if mark in _verified:
-                return
-            if status.st_size != part.bytes:
-                raise VerificationError(f"a part of {part.day} has another size than its record")
-            if file.read(len(MAGIC)) != MAGIC:
-                raise VerificationError(f"a part of {part.day} is not an encrypted part")
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file = part.path.open("rb")
     except FileNotFoundError:
         raise StorageError(f"a part of {part.day} is missing from the store") from None
     except OSError:
         raise StorageError(f"a part of {part.day} cannot be read") from None
-    if digest != part.sha256:
-        raise VerificationError(f"a part of {part.day} has been changed since it was stored")
-    _verified.add(mark)
+    with file:
+        mark = _mark(part, file)
+        if mark not in _verified:
+            if mark[1] != part.bytes:
+                raise VerificationError(f"a part of {part.day} has another size than its record")
+            try:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:
+                raise StorageError(f"a part of {part.day} cannot be read") from None
+            if digest != part.sha256:
+                raise VerificationError(f"a part of {part.day} has been changed since it was stored")
+            _verified.add(mark)
+        yield file
+
+
+def _mark(part: LivePart, file: BinaryIO) -> tuple[str, int, int, int, int, int]:
+    """The digest that a file should have, and by what its system knows one state of it from another."""
+    status = os.fstat(file.fileno())
+    return part.sha256, status.st_size, status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns

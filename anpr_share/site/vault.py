@@ -157,11 +157,6 @@ def secret_names(connection: Connection, kind: str) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.rows("SELECT name FROM vault.secret WHERE kind = ? ORDER BY name", kind))
 
 
-def delete_secret(connection: Connection, kind: str, name: str) -> bool:
-    """Destroy a named secret, inside the caller's transaction; needs no passphrase. Says whether it was there."""
-    return connection.execute("DELETE FROM vault.secret WHERE kind = ? AND name = ?", (kind, name)).rowcount > 0
-
-
 def require_passphrase(passphrase: bytes) -> None:
     """Raise :class:`UsageError` unless this may become the passphrase of a site."""
     if not passphrase:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Literal, cast
 
 from anpr_share.errors import InputError, StorageError
+from anpr_share.files import open_regular
+from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,16 +39,14 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         StorageError: it cannot be opened or read, or is not a regular file.
     """
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise StorageError(f"{path.name} is not a file" if path.exists() else f"{path.name} does not exist")
-        with path.open("rb") as file:
+        with open_regular(path, spoken_name(path)) as file:
             yield file
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise InputError(
-            f"{path.name} is damaged or cut off: it does not decompress to its end", hint="copy the file again"
+            f"{spoken_name(path)} is damaged or cut off: it does not decompress to its end", hint="copy the file again"
         ) from None
     except OSError as error:
-        raise StorageError(f"{path.name} cannot be read: {(error.strerror or 'it failed').lower()}") from None
+        raise StorageError(f"{spoken_name(path)} cannot be read: {(error.strerror or 'it failed').lower()}") from None
 
 
 def container_of(path: Path) -> Container:
@@ -64,7 +64,7 @@ def container_of(path: Path) -> Container:
         return "gzip"
     if start in _ARCHIVE_MARKS:
         raise InputError(
-            f"{path.name} is a workbook or an archive, not a text file",
+            f"{spoken_name(path)} is a workbook or an archive, not a text file",
             hint="save the sheet as CSV UTF-8, or take the file out of the archive",
         )
     return "text"
@@ -75,7 +75,7 @@ class TextBlocks:
 
     def __init__(self, path: Path, file: IO[bytes], encoding: str, *, compressed: bool) -> None:
         self.rows = 0
-        self._name = path.name
+        self._name = spoken_name(path)
         self._encoding = encoding
         self._file = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if compressed else file
         self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)()

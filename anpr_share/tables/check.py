@@ -106,8 +106,7 @@ class _Judge:
         plates = _judged_plates(vrm_cells(split, self._profile))
         prepared = prepare_targets(split, self._profile, plate_status=plates["status"], offences=self._offences)
         (log,) = self._profile.columns.sources("log")
-        logs = batch.frame[log]
-        self._swapped.add(logs.str.strip_chars().fill_null("") != "", plate_like(logs))
+        self._swapped.add_cells(batch.frame[log])
         return prepared, plates
 
     def _cameras(self, batch: Batch) -> tuple[Prepared, None]:

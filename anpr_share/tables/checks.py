@@ -127,6 +127,10 @@ class SwappedColumns:
         self._cells = 0
         self._plates = 0
 
+    def add_cells(self, cells: pl.Series) -> None:
+        """Count a batch of text cells; one that is blank is not counted."""
+        self.add(cells.str.strip_chars().fill_null("") != "", plate_like(cells))
+
     def add(self, present: pl.Series, plates: pl.Series) -> None:
         """Count a batch: which rows have anything in the field, and which have a plate in it (Boolean)."""
         self._cells += int(present.sum())

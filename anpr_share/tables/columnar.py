@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
-import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from anpr_share.child import Child
 from anpr_share.errors import AnprShareError, FormatError, InputError
+from anpr_share.tables.columnar_worker import TYPED, is_oversize
 from anpr_share.tables.delimited import RAGGED
+from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 
@@ -41,6 +40,7 @@ class ParquetLimits:
 
 
 _ANSWER_BYTES = 1024 * 1024
+_NO_ANSWER = {"fault": "no answer"}
 
 
 class ParquetReader(AbstractContextManager["ParquetReader"]):
@@ -48,22 +48,14 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
 
     def __init__(self, limits: ParquetLimits | None = None) -> None:
         self._limits = limits or ParquetLimits()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is None:
-            return
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                continue  # a job that the child did not live to read
-        self._process.wait()
-        self._process = None
+        if self._child is not None:
+            self._child.close()
+        self._child = None
 
     def check(self, path: Path, needed: Sequence[str]) -> None:
         """Make sure that the columns are there and of types that can be read.
@@ -73,7 +65,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
             InputError: columns are missing, or hold lists, structures or bytes.
         """
         for _ in self._batches(path, needed, (), None):
-            raise AssertionError("no rows were asked for")
+            raise AssertionError("no rows were asked for, and none are let through")
 
     def read(self, path: Path, needed: Sequence[str], rows: int, *, dated: Collection[str]) -> Iterator[pl.DataFrame]:
         """The rows: one column for each needed one, and `RAGGED`, which is false; ``rows`` to a frame.
@@ -93,66 +85,61 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
     ) -> Iterator[pl.DataFrame]:
         limits = {"cell_bytes": self._limits.cell_bytes, "batch_bytes": self._limits.batch_bytes}
         job = {"path": str(path.absolute()), "needed": list(needed), "dated": sorted(dated), "rows": rows, **limits}
-        self._say(self._child(), job)
-        while (answer := self._hear(path)).get("end") is not True:
-            if "fault" in answer:
-                raise _fault(path, answer, needed)
-            yield answer["frame"]
+        if self._child is None:
+            self._child = Child("anpr_share.tables.columnar_worker")
+            self._child.say({"memory": self._limits.memory})
+        self._child.say(job)
+        while True:
+            with self._child.within(self._limits.seconds):
+                answer = self._hear(self._child, needed, dated, asked=rows is not None)
+            if answer is None:
+                return
+            if isinstance(answer, pl.DataFrame):
+                yield answer
+            else:
+                raise _fault(spoken_name(path), answer, needed)
 
-    def _child(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "anpr_share.tables.columnar_worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                # `-m` looks for modules in the current directory first, which may be where a stranger's file was put.
-                cwd=Path(__file__).resolve().parents[2],
-                env=os.environ | {"RUST_BACKTRACE": "0"},
-            )
-            self._say(self._process, {"memory": self._limits.memory})
-        return self._process
-
-    def _say(self, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-        assert child.stdin is not None
+    def _hear(
+        self, child: Child, needed: Sequence[str], dated: Collection[str], *, asked: bool
+    ) -> pl.DataFrame | dict[str, Any] | None:
+        """The child's next answer, which a file that took it over may have chosen: a batch, a fault, or the end."""
         try:
-            child.stdin.write(json.dumps(message).encode() + b"\n")
-            child.stdin.flush()
-        except BrokenPipeError:
-            return  # the child is dead, and reading its answer says so
+            answer = json.loads(child.line(_ANSWER_BYTES))
+        except (ValueError, RecursionError):
+            return _NO_ANSWER
+        match answer:
+            case {"end": True, **rest} if not rest:
+                return None
+            case {"fault": "missing" | "unfit", "columns": list(columns), **rest} if not rest:
+                return answer if columns and all(column in needed for column in columns) else _NO_ANSWER
+            case {"fault": "oversize" | "damaged", **rest} if not rest:
+                return dict(answer)
+            case {"bytes": int(size), **rest} if not rest and asked and 0 <= size <= 2 * self._limits.batch_bytes:
+                return self._batch(child.read(size), needed, dated)
+        return _NO_ANSWER
 
-    def _hear(self, path: Path) -> dict[str, Any]:
-        """The child's next answer, with the batch that follows it under ``frame``."""
-        child = self._child()
-        assert child.stdout is not None
-        timer = threading.Timer(self._limits.seconds, child.kill)
-        timer.start()
+    def _batch(self, payload: bytes, needed: Sequence[str], dated: Collection[str]) -> pl.DataFrame | dict[str, Any]:
         try:
-            answer = json.loads(child.stdout.readline(_ANSWER_BYTES))
-            if "bytes" in answer:
-                size = int(answer["bytes"])
-                payload = child.stdout.read(size) if 0 <= size <= 2 * self._limits.batch_bytes else b""
-                answer["frame"] = pl.read_ipc_stream(io.BytesIO(payload))
-        except (ValueError, TypeError, pl.exceptions.PolarsError):
-            raise FormatError(
-                f"{path.name} is damaged, or needs more memory or time to decode than allowed", hint="write it as CSV"
-            ) from None
-        else:
-            assert isinstance(answer, dict)
-            return answer
-        finally:
-            timer.cancel()
+            batch = pl.read_ipc_stream(io.BytesIO(payload))
+            oversize = is_oversize(batch, self._limits.cell_bytes, self._limits.batch_bytes)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+            return _NO_ANSWER
+        typed = all(dtype == pl.String or (name in dated and dtype in TYPED) for name, dtype in batch.schema.items())
+        return batch if batch.columns == list(needed) and typed and not oversize else _NO_ANSWER
 
 
-def _fault(path: Path, answer: dict[str, Any], needed: Sequence[str]) -> AnprShareError:
+def _fault(name: str, answer: dict[str, Any], needed: Sequence[str]) -> AnprShareError:
     columns = ", ".join(column for column in needed if column in answer.get("columns", ()))
     match answer["fault"]:
         case "missing":
             hint = "compare its columns with those in the profile"
-            return InputError(f"{path.name} has no column {columns}", hint=hint)
+            return InputError(f"{name} has no column {columns}", hint=hint)
         case "unfit":
-            return InputError(f"{path.name} holds something other than text, numbers or times in column {columns}")
+            return InputError(f"{name} holds something other than text, numbers or times in column {columns}")
         case "oversize":
-            return InputError(f"{path.name} holds cells of more than 64 KiB, or too many long ones")
-        case _:
-            return FormatError(f"{path.name} is a damaged or an encrypted Parquet file")
+            return InputError(f"{name} holds cells of more than 64 KiB, or too many long ones")
+        case "damaged":
+            return FormatError(f"{name} is a damaged or an encrypted Parquet file")
+    return FormatError(
+        f"{name} is damaged, or needs more memory or time to decode than allowed", hint="write it as CSV"
+    )

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import polars as pl
 
+from anpr_share.child import limit_this_process
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TYPED = (pl.Date, pl.Datetime)  # compared one by one: Datetime("us") equals Datetime, and hashes differently
+TYPED = (pl.Date, pl.Datetime)  # compared one by one: Datetime("us") equals Datetime, and hashes differently
 _UNFIT = (pl.Binary, pl.Object, pl.Duration)
 _FAILURES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, MemoryError)
 
 
 def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
     """Answer each job in turn. The first line says how much memory there is."""
-    _limit_process(json.loads(jobs.readline())["memory"])
+    limit_this_process(memory=json.loads(jobs.readline())["memory"])
     for job in jobs:
         try:
             for answer, payload in _answers(json.loads(job)):
@@ -47,9 +47,9 @@ def _answers(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     if job["rows"] is None:
         yield {"end": True}, b""
         return
-    texts = [column for column in needed if column not in job["dated"] or schema[column] not in _TYPED]
+    texts = [column for column in needed if column not in job["dated"] or schema[column] not in TYPED]
     for batch in scan.select(needed).collect_batches(chunk_size=job["rows"], maintain_order=True):
-        if _is_oversize(batch, job["cell_bytes"], job["batch_bytes"]):
+        if is_oversize(batch, job["cell_bytes"], job["batch_bytes"]):
             yield {"fault": "oversize"}, b""
             return
         stream = io.BytesIO()
@@ -63,28 +63,13 @@ def _is_unfit(dtype: pl.DataType) -> bool:
     return dtype.is_nested() or dtype in _UNFIT
 
 
-def _is_oversize(batch: pl.DataFrame, cell_bytes: int, batch_bytes: int) -> bool:
+def is_oversize(batch: pl.DataFrame, cell_bytes: int, batch_bytes: int) -> bool:
+    """Whether a cell or all cells together have more bytes than allowed."""
     sizes = batch.select(pl.col(pl.String).str.len_bytes().cast(pl.UInt64))
     if not sizes.height or not sizes.width:
         return False
     longest, totals = sizes.max().row(0), sizes.sum().row(0)
     return max(size or 0 for size in longest) > cell_bytes or sum(totals) > batch_bytes
-
-
-def _limit_process(memory: int) -> None:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        # polars reserves address space for its threads and its allocator when it first runs: that is not the file's.
-        pl.LazyFrame({"x": [0]}).select(pl.col("x").sum()).collect(engine="streaming")
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + memory
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from anpr_share.errors import InputError, StorageError, UsageError
 from anpr_share.tables.blocks import TextBlocks, container_of, opened
 from anpr_share.tables.columnar import ParquetReader
 from anpr_share.tables.delimited import RAGGED, find_columns, read_rows
+from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,8 +72,8 @@ class Extract:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The files' names, without their folders."""
-        return tuple(path.name for path in self.paths)
+        """The files' names as reports have them: see `spoken_name`."""
+        return tuple(spoken_name(path) for path in self.paths)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[Batch]:
         """All rows, file by file, in their order: about ``rows`` to a batch, fewer where rows are wide.
@@ -102,8 +103,8 @@ class Extract:
         form = self.profile.file
         with opened(path) as file:
             blocks = TextBlocks(path, file, form.encoding, compressed=container == "gzip")
-            layout = find_columns(path.name, blocks, form, self.columns)
-            yield from read_rows(path.name, blocks, form, layout, rows)
+            layout = find_columns(spoken_name(path), blocks, form, self.columns)
+            yield from read_rows(spoken_name(path), blocks, form, layout, rows)
 
     def _check_header(self, path: Path, reader: ParquetReader) -> Container:
         container = container_of(path)
@@ -113,7 +114,7 @@ class Extract:
             form = self.profile.file
             with opened(path) as file:
                 blocks = TextBlocks(path, file, form.encoding, compressed=container == "gzip")
-                find_columns(path.name, blocks, form, self.columns)
+                find_columns(spoken_name(path), blocks, form, self.columns)
         return container
 
     def _without_nulls(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -142,7 +143,7 @@ def open_extract(paths: Sequence[str | Path], profile: Profile, fields: Sequence
     for path in [file for given in paths for file in _expand(str(given))]:
         where = path.resolve()
         if where in found:
-            raise UsageError(f"{path.name} is given twice", hint="its rows would count twice")
+            raise UsageError(f"{spoken_name(path)} is given twice", hint="its rows would count twice")
         found[where] = path
     if not found:
         raise UsageError("no extract is given")

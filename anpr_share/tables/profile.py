@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,6 +26,8 @@ from pydantic import (
 )
 
 from anpr_share.errors import FormatError, StorageError, UsageError
+from anpr_share.files import open_regular
+from anpr_share.toml import read_toml
 
 MAX_PROFILE_BYTES = 64 * 1024
 MAX_COLUMNS = 10_000
@@ -87,7 +88,6 @@ class FileFormat(_Model):
     skip_rows: Annotated[int, Field(ge=0, le=1000)] = 0
     header: ColumnNames | None = None
     optional_header: ColumnNames | None = None
-    sheet: str | None = None
 
     @field_validator("delimiter")
     @classmethod
@@ -320,9 +320,9 @@ def load_profile(name_or_path: str | Path) -> Profile:
     if name_or_path in bundled_profiles():
         return parse_profile(profile_text(str(name_or_path)))
     try:
-        with Path(name_or_path).open("rb") as file:
+        with open_regular(Path(name_or_path), "the profile") as file:
             raw = file.read(MAX_PROFILE_BYTES + 1)
-    except (OSError, ValueError):
+    except (OSError, StorageError):
         raise StorageError(
             "the profile cannot be read", hint=f"give a file, or one of {', '.join(bundled_profiles())}"
         ) from None
@@ -340,13 +340,7 @@ def parse_profile(text: str) -> Profile:
     Raises:
         FormatError: it is not a profile; the message names the line or the key.
     """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"\(at line (\d+)", str(error))
-        raise FormatError(f"the profile is not TOML{f' (line {line[1]})' if line else ''}") from None
-    except RecursionError:
-        raise FormatError("the profile is nested too deeply") from None
+    raw = read_toml(text, "the profile")
     table = raw.get("table")
     if not isinstance(table, str) or table not in _BY_TABLE:
         raise FormatError("the profile's key table is wrong", hint=f"it is one of {', '.join(_BY_TABLE)}")

@@ -17,6 +17,7 @@ import polars as pl
 
 from anpr_share.errors import StorageError
 from anpr_share.tables.checks import RULES
+from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -167,8 +168,9 @@ def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl
     What it yields takes a file's number and `Prepared.failures`. The file appears whole at the end, or not at all.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written, or is there already: it may be the extract itself.
     """
+    _require_free(path)
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as out:
@@ -181,12 +183,21 @@ def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl
             yield write
             out.flush()
             os.fsync(out.fileno())
+        _require_free(path)
         temporary.replace(path)
     except OSError as error:
-        raise StorageError(f"{path.name} cannot be written: {(error.strerror or 'it failed').lower()}") from None
+        reason = (error.strerror or "it failed").lower()
+        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _require_free(path: Path) -> None:
+    if os.path.lexists(path):
+        raise StorageError(
+            "a file is already where the rejects are to be written", hint="name another, or move the old one away"
+        )
 
 
 def _write_rows(out: IO[bytes], name: str, failures: pl.DataFrame) -> None:

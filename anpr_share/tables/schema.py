@@ -115,11 +115,6 @@ def tables(kind: Kind) -> tuple[str, ...]:
     return ("reads", "targets", "cameras", "coverage") if kind == "release" else ("reads", "targets", "cameras")
 
 
-def release_columns(table: str) -> tuple[str, ...]:
-    """The columns that may leave a force in this table, in their order; which of them do, the agreement says."""
-    return load("release", table).names
-
-
 def check_release(frame: pl.DataFrame, schema: TableSchema, columns: Sequence[str]) -> dict[str, int]:
     """Hold a frame against the columns that were agreed.
 

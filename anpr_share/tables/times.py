@@ -68,9 +68,10 @@ def parse_dates(frame: pl.DataFrame, column: DateColumn) -> tuple[pl.Series, pl.
     """The days that a profile's column says: Date, null where empty or unreadable; and which rows are unreadable."""
     if any(frame.schema[name] != pl.String for name in column.columns):
         typed = _only_column(frame, column)
-        return typed.cast(pl.Date, strict=False), pl.repeat(value=False, n=len(typed), eager=True, dtype=pl.Boolean)
-    text, missing = _texts(frame, column)
-    days = text.str.strptime(pl.Date, column.format, strict=False)
+        days, missing = typed.cast(pl.Date, strict=False), typed.is_null()
+    else:
+        text, missing = _texts(frame, column)
+        days = text.str.strptime(pl.Date, column.format, strict=False)
     days = days.to_frame("day").select(
         pl.when(pl.col("day").is_between(_FIRST.date(), _LAST.date(), closed="left")).then(pl.col("day"))
     )["day"]

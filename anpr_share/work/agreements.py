@@ -1,8 +1,9 @@
 """Agreements and the linkage key: signing, accepting, sharing the key among forces.
 
 Guarantees: a site signs only what a person was shown with every fingerprint, and only if it is a party; an agreement is
-accepted only with every party's signature and only if it replaces the version before it; the linkage key is made once,
-by the first police party, and goes to other police parties alone.
+accepted only with every party's signature and only if it replaces the version before it; none whose title or purpose
+may hold a plate is signed or accepted; the linkage key is made once, by the first police party, and goes to other
+police parties alone.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import draft, keyshare
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
-from anpr_share.documents.identity import spoken
+from anpr_share.documents.identity import Identity, spoken
 from anpr_share.documents.keys import seal
 from anpr_share.documents.model import LedgerHead, write
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
 from anpr_share.pseudonyms import LinkageKey
-from anpr_share.site import catalogue, holdings, records
+from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private, replace_file
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
+from anpr_share.wording import may_identify
 from anpr_share.work import partners
 from anpr_share.work.partners import Confirm
 
@@ -80,8 +82,7 @@ class KeyResult:
 def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult:
     """Sign a draft (TOML), or add a signature to an agreement, after a person has agreed to its terms and parties."""
     agreement = _read(data, site)
-    others = [item for item in agreement.identities if item.site != site.identity.site]
-    unpinned = [item for item in others if not partners.require_pinnable(site, item)]
+    _unpinned(site, agreement)
     question = "\n".join(
         [
             *describe(agreement),
@@ -94,12 +95,19 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
     envelope = dsse.add_signature(agreement.envelope, site.signing_key)
     signed = agreements.from_envelope(envelope)
     done = {item.site for item in agreements.signers(signed)}
-    create_private(out, envelope.encode())
-    with site.transaction():
-        for identity in unpinned:
-            partners.record(site, identity)
-        site.record("agreement-signed", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version})
-    site.checkpoint()
+    with site.writing():
+        # Only now: another command may have revoked a party while the person read.
+        unpinned = _unpinned(site, agreement)
+        with publication.publishing(site.db, site.paths, [out]) as files:
+            create_private(files[0].temporary, envelope.encode())
+            with site.transaction():
+                for identity in unpinned:
+                    partners.record(site, identity)
+                site.record(
+                    "agreement-signed", agreement.id, {"digest": agreement.digest, "version": agreement.terms.version}
+                )
+                publication.commit(site.db, files)
+        site.checkpoint()
     return SignResult(
         agreement.id,
         agreement.terms.version,
@@ -108,6 +116,12 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
         tuple(item.site for item in agreement.identities if item.site not in done),
         out,
     )
+
+
+def _unpinned(site: OpenSite, agreement: Agreement) -> list[Identity]:
+    """The other parties that are not pinned here yet. Raises :class:`PolicyError` if one is revoked, or another."""
+    others = [item for item in agreement.identities if item.site != site.identity.site]
+    return [item for item in others if not partners.require_pinnable(site, item)]
 
 
 def _read(data: bytes, site: OpenSite) -> Agreement:
@@ -126,6 +140,13 @@ def _read(data: bytes, site: OpenSite) -> Agreement:
         raise PolicyError(
             "this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …"
         )
+    # What every party reads is also what scripts and reports repeat.
+    for what, text in (("title", agreement.terms.title), ("purpose", agreement.terms.purpose)):
+        if may_identify(text):
+            raise PolicyError(
+                f"the {what} of the agreement holds what may be a plate or a token",
+                hint="leave it out of the draft; a number that only looks like one can be written in words",
+            )
     return agreement
 
 
@@ -137,13 +158,12 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
     """
     agreement = _read(data, site)
     agreements.require_signed(agreement)
-    for identity in agreement.identities:
-        if identity.site != site.identity.site and not partners.require_pinnable(site, identity):
+    with site.writing():
+        if unpinned := _unpinned(site, agreement):
             raise PolicyError(
-                f"{identity.site} is not pinned here",
+                f"{unpinned[0].site} is not pinned here",
                 hint="sign the agreement at this site first, which shows every fingerprint",
             )
-    with site.writing():
         held = catalogue.agreement(site.db, site.require_vault(), agreement.id)
         # A force that a later version lists first has no key yet: whoever was first before hands it on.
         leading = agreements.parse(held.envelope) if held is not None else agreement
@@ -203,7 +223,6 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
         if path.exists():
             continue
         info = keyshare.info(site.identity.fingerprint, force.fingerprint, agreement.digest)
-        head = site.ledger.head()
         share = keyshare.KeyShare(
             format=1,
             agreement=agreement.digest,
@@ -213,7 +232,7 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
             created=site.now(),
             key_check=LinkageKey(secret, agreement.id).check,
             sealed=base64.standard_b64encode(seal(force.encryption, info, secret)).decode("ascii"),
-            head=LedgerHead(seq=head.seq, hash=head.hash),
+            head=ledger_head(site),
         )
         envelope = dsse.sign(keyshare.KIND, write(share), site.signing_key)
         with site.transaction():
@@ -226,7 +245,7 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
 def accept_key(site: OpenSite, data: bytes) -> KeyResult:
     """Take the linkage key out of a share. Raises :class:`PolicyError` if this site may not have it."""
     share, envelope = keyshare.parse(data)
-    agreement = in_force(site, share.agreement_id)
+    agreement = current(site, share.agreement_id)
     if share.agreement != agreement.digest:
         raise PolicyError("the key share belongs to another version of the agreement")
     mine = agreement.identity(site.identity.fingerprint)
@@ -278,8 +297,11 @@ def _linkage_secret(site: OpenSite, agreement: str) -> bytes | None:
     return site.require_vault().get_secret(site.db, LINKAGE, agreement)
 
 
-def in_force(site: OpenSite, identifier: str | None) -> Agreement:
-    """The version of an agreement that is in force here; without an id, the only one that this site has."""
+def current(site: OpenSite, identifier: str | None) -> Agreement:
+    """The version of an agreement that was accepted last; without an id, that of the only one that this site has.
+
+    Whether today lies between its dates is for ``verifying.require_in_force`` to say.
+    """
     if identifier is None:
         every = catalogue.agreements(site.db, site.vault)
         if len(every) != 1:
@@ -293,11 +315,15 @@ def in_force(site: OpenSite, identifier: str | None) -> Agreement:
     return agreements.parse(held.envelope)
 
 
-def listed(site: OpenSite) -> tuple[AgreementTerms, ...]:
-    """The version in force of every agreement."""
+def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerms, ...]:
+    """The version accepted last of one agreement, or of all. Raises :class:`PolicyError` for an unknown id."""
     found = []
-    for record in catalogue.agreements(site.db, site.vault):
-        agreement = agreements.parse(record.envelope)
+    every = (
+        [agreements.parse(record.envelope) for record in catalogue.agreements(site.db, site.vault)]
+        if identifier is None
+        else [current(site, identifier)]
+    )
+    for agreement in every:
         terms = agreement.terms
         found.append(
             AgreementTerms(
@@ -311,6 +337,12 @@ def listed(site: OpenSite) -> tuple[AgreementTerms, ...]:
             )
         )
     return tuple(found)
+
+
+def ledger_head(site: OpenSite) -> LedgerHead:
+    """Where this site's ledger stands now, as a document that it is about to sign says it."""
+    head = site.ledger.head()
+    return LedgerHead(seq=head.seq, hash=head.hash)
 
 
 def witness(site: OpenSite, partner: str, document: str, head: LedgerHead) -> None:

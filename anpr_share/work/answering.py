@@ -6,22 +6,26 @@ answered, has expired or has not ended.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.identity import Identity
+from anpr_share.documents.model import short_text
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import InputError, PolicyError
 from anpr_share.periods import Now
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
+from anpr_share.site.purpose import check_purpose
 from anpr_share.work import agreements, partners
 from anpr_share.work.verifying import require_in_force
 
@@ -91,7 +95,7 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
     university = partners.require_pinned(site, request.sender)
     dsse.verify(envelope, university.signing)
     now = site.reading()
-    agreement = agreements.in_force(site, request.agreement_id)
+    agreement = agreements.current(site, request.agreement_id)
     if request.agreement != agreement.digest:
         raise PolicyError("the request was made under another version of the agreement", hint="ask for a new request")
     require_in_force(agreement, now.instant)
@@ -106,6 +110,19 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
     used = frozenset(window.first for window in windows if window.state == "used")
     linkage = agreements.linkage_key(site, agreement.id)
     return Answer(now, agreement, request, envelope.digest, envelope, university, linkage, used)
+
+
+def checked_authority(text: str | None) -> str | None:
+    """The reference of a named authority, if one was given, as the ledger and the quality record can hold it.
+
+    Raises :class:`UsageError` for empty text and :class:`PolicyError` for what may be a plate.
+    """
+    return None if text is None else check_purpose(short_text(text, "authority"), "authority")
+
+
+def scratch(site: OpenSite) -> Path:
+    """A place for the temporaries of one run, which is staged and never published."""
+    return site.paths.outbox / f"scratch-{secrets.token_hex(8)}"
 
 
 def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: str) -> None:
@@ -125,16 +142,13 @@ def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: 
     catalogue.use_window(site.db, vault, digest, window.first, bundle)
 
 
-def register(site: OpenSite, kind: str, paths: Iterable[str | Path], agreement: Agreement, due: datetime) -> None:
+def register(
+    site: OpenSite, kind: Literal["extract", "output"], paths: Iterable[Path], agreement: Agreement, due: datetime
+) -> None:
     """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
-    known = {item.path: item for item in holdings.registered(site.db, site.require_vault())}
+    vault = site.require_vault()
     for path in paths:
-        name = str(Path(path).resolve())
-        earliest = min(due, known[name].delete_by) if name in known else due
-        records.put(
-            site.db,
-            holdings.Registered(
-                name, "extract" if kind == "extract" else "output", agreement.id, earliest, None, site.now()
-            ),
-            site.vault,
-        )
+        name = str(path.resolve())
+        known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ?", name, agreement.id)
+        earliest = due if known is None else min(due, known.delete_by)
+        records.put(site.db, holdings.Registered(name, kind, agreement.id, earliest, site.now()), vault)

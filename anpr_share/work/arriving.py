@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
 
-from anpr_share import container, parquet
+from anpr_share import container, parquet, periods
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import KEYS_NAME, UNDATED, Manifest, Sealed, member_name
 from anpr_share.documents.request import RequestedWindow
-from anpr_share.errors import LockedError, PolicyError, StorageError, VerificationError
+from anpr_share.errors import LockedError, PolicyError, VerificationError
+from anpr_share.files import open_regular
 from anpr_share.part_check import PartJob, PartResult, Rewrite, check_parts
-from anpr_share.site import catalogue, holdings
+from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import verifying
 from anpr_share.work.verifying import Opened, Standing
@@ -29,7 +30,10 @@ from anpr_share.work.verifying import Opened, Standing
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """How far a bundle was verified. ``complete`` if by all eight steps, or by 1 to 6 of one that is loaded already."""
+    """How far a bundle was verified: ``steps`` are those that passed now.
+
+    ``complete`` if all eight passed, now or, of one that is loaded already, when it was loaded.
+    """
 
     bundle: str
     sender: str | None
@@ -45,7 +49,6 @@ class Arrival:
     digest: str = ""
     opened: Opened | None = None
     sender: Identity | None = None
-    steps: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,41 +81,51 @@ def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
 
 
 def verify(site: OpenSite, path: Path) -> VerifyResult:
-    """All eight steps at the recipient's site; writes nothing. Of a bundle that is loaded already, steps 1 to 6."""
-    state = Arrival()
+    """All eight steps at the recipient's site; writes nothing. Of a bundle that is loaded already, steps 1 to 6.
+
+    Its step 5 may pass no more, because the agreement or the window has ended since: then the note says so.
+    """
     with bundle_file(path) as file:
-        opened = open_bundle(site, file, state)
-        if known_bundle(site, opened) is not None:
-            check_again(file, opened)
-            return VerifyResult(
-                opened.manifest.bundle,
-                state.sender.site if state.sender else None,
-                (1, 2, 3, 4, 5, 6),
-                complete=True,
-                note="this bundle is loaded already, and its one-time key is gone: steps 7 and 8 were done at loading",
-            )
-        verified = verify_to_keys(site, file, state)
+        opened, sender = open_bundle(site, file, Arrival())
+        if (known := known_bundle(site, opened)) is not None:
+            return _verify_loaded(site, file, opened, sender, known)
+        verified = verify_to_keys(site, file, opened, sender)
         for _ in checked_parts(path, verified, {}):
             pass
-    return VerifyResult(
-        opened.manifest.bundle, verified.standing.sender.site, tuple(range(1, 9)), complete=True, note=None
-    )
+    return VerifyResult(opened.manifest.bundle, sender.site, tuple(range(1, 9)), complete=True, note=None)
 
 
-def open_bundle(site: OpenSite, file: BinaryIO, state: Arrival) -> Opened:
-    """Steps 1 to 4, with the sender found among the pinned partners by the key that signed."""
+def _verify_loaded(
+    site: OpenSite, file: BinaryIO, opened: Opened, sender: Identity, known: holdings.Bundle
+) -> VerifyResult:
+    """What can still be verified of a bundle whose manifest is the one recorded when it was loaded."""
+    note = f"this bundle was loaded on {known.at:%Y-%m-%d}, and its one-time key is gone: "
+    now = site.now()
+    try:
+        verifying.check_standing(opened.manifest, _standing(site, opened.manifest, sender), now)
+    except PolicyError as error:
+        steps: tuple[int, ...] = (1, 2, 3, 4, 6)
+        note += f"steps 5, 7 and 8 passed then; step 5 would not pass now, because {error.message}"
+    else:
+        steps = (1, 2, 3, 4, 5, 6)
+        note += "steps 7 and 8 passed then"
+    verifying.check_digests(file, opened.members, opened.manifest)
+    return VerifyResult(opened.manifest.bundle, sender.site, steps, complete=True, note=note)
+
+
+def open_bundle(site: OpenSite, file: BinaryIO, state: Arrival) -> tuple[Opened, Identity]:
+    """Steps 1 to 4, with the sender found among the pinned partners by the key that signed.
+
+    ``state`` learns what is known at each step, for the report of a refusal.
+    """
     members, envelope = verifying.read_container(file)
-    state.steps.append(1)
     sender = _sender_of(site, envelope)
     verifying.check_signature(envelope, sender)
     state.sender = sender
-    state.steps.append(2)
-    manifest = verifying.parse_manifest(envelope)
-    state.opened = Opened(members, envelope, manifest)
-    state.steps.append(3)
-    verifying.check_members(members, manifest)
-    state.steps.append(4)
-    return state.opened
+    opened = Opened(members, envelope, verifying.parse_manifest(envelope))
+    state.opened = opened
+    verifying.check_members(members, opened.manifest)
+    return opened, sender
 
 
 def _sender_of(site: OpenSite, envelope: dsse.Envelope) -> Identity:
@@ -138,40 +151,31 @@ def known_bundle(site: OpenSite, opened: Opened) -> holdings.Bundle | None:
     return known if known is not None and known.direction == "loaded" else None
 
 
-def check_again(file: BinaryIO, opened: Opened) -> None:
-    """Step 6 of a bundle that is loaded; its standing was proved when it was."""
-    verifying.check_digests(file, opened.members, opened.manifest)
-
-
-def verify_to_keys(site: OpenSite, file: BinaryIO, state: Arrival) -> Verified:
+def verify_to_keys(site: OpenSite, file: BinaryIO, opened: Opened, sender: Identity) -> Verified:
     """Steps 5 to 7."""
-    opened = state.opened
-    assert opened is not None
-    assert state.sender is not None
     manifest, vault = opened.manifest, site.require_vault()
-    standing = _standing(site, manifest, state.sender)
+    standing = _standing(site, manifest, sender)
     window = verifying.check_standing(manifest, standing, site.now())
-    state.steps.append(5)
     verifying.check_digests(file, opened.members, manifest)
-    state.steps.append(6)
     key = holdings.onetime_key(site.db, vault, manifest.request, window.first)
     if key is None:
         raise LockedError(
             "the one-time key of this window is not here",
             hint="it was destroyed, or this site was restored from a backup: ask for the days anew",
         )
-    sealed_box = container.open_member(file, opened.members[1]).read()
-    assert opened.members[1].name == KEYS_NAME
-    sealed = verifying.open_keys(sealed_box, manifest, key)
+    [box] = [member for member in opened.members if member.name == KEYS_NAME]
+    sealed = verifying.open_keys(container.open_member(file, box).read(), manifest, key)
     keys = sealed.by_day()
     if any(holdings.key_was_seen(site.db, vault, item) for item in keys.values()):
         raise VerificationError("a day key of the bundle has been used before", step=7)
-    state.steps.append(7)
     return Verified(opened, standing, window, sealed, keys)
 
 
 def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
-    """What this site knows of the agreement and request that a manifest names. Raises :class:`PolicyError`."""
+    """What this site knows of the agreement and request that a manifest names. Raises :class:`PolicyError`.
+
+    The days that this very bundle brought, if it is loaded already, do not stand in its way.
+    """
     vault = site.require_vault()
     record = catalogue.agreement(site.db, vault, manifest.agreement_id)
     if record is None:
@@ -192,9 +196,16 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
         request_digest=envelope.digest,
         window_used=window.bundle if window is not None and window.state == "used" else None,
         held=frozenset(
-            date.fromisoformat(day)
-            for day in holdings.held_days(site.db, agreement.id, sender.site, "reads")
-            if day != UNDATED
+            periods.parse_day(item.day)
+            for item in records.find(
+                site.db,
+                holdings.HeldDay,
+                None,
+                "agreement = ? AND source = ? AND tbl = 'reads'",
+                agreement.id,
+                sender.site,
+            )
+            if item.bundle != manifest.bundle
         ),
         key_checks=frozenset(item.key_check for item in others),
     )
@@ -242,10 +253,6 @@ def checked_parts(
 
 @contextmanager
 def bundle_file(path: Path) -> Iterator[BinaryIO]:
-    """The bundle's file, open. Raises :class:`StorageError`."""
-    try:
-        file = path.open("rb")
-    except OSError:
-        raise StorageError("the bundle cannot be opened", hint="check its name and that you may read it") from None
-    with file:
+    """The bundle's file, open. Raises :class:`StorageError` if it is no regular file that can be read."""
+    with open_regular(path, "the bundle") as file:
         yield file

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import secrets
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,20 +27,19 @@ from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
 from anpr_share.documents.keys import seal
 from anpr_share.documents.manifest import UNDATED
-from anpr_share.documents.model import LedgerHead, WindowTerms, short_text, write
-from anpr_share.errors import InputError, UsageError
+from anpr_share.documents.model import LedgerHead, WindowTerms, write
+from anpr_share.errors import InputError
 from anpr_share.parquet import PartFile, part_key, write_part
 from anpr_share.site import holdings, publication, records
-from anpr_share.site.files import sync_file
-from anpr_share.site.purpose import check_purpose
-from anpr_share.tables.extract import open_extract
+from anpr_share.site.files import open_private, storage_errors
+from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import rejects_file
 from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, answering
 from anpr_share.work.accounting import OUTSIDE_WINDOW
-from anpr_share.work.minimising import OnRejects, ReadsPipeline, reads_pipeline
+from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.progress import Progress
 from anpr_share.work.targeting import release_targets
 
@@ -93,29 +93,36 @@ def export(
     Raises :class:`PolicyError` for what the agreement, the request or the trust in its sender forbids,
     :class:`InputError` for an extract that cannot be used, :class:`LockedError` without the linkage key.
     """
-    if reads.profile.table != "reads":
-        raise UsageError("the profile of the reads is for another table")
-    if authority is not None:
-        authority = check_purpose(short_text(authority, "authority"), "authority")
+    authority = answering.checked_authority(authority)
     with site.writing():
         answer = answering.prepare(site, request)
+        extract = open_reads(reads.paths, reads.profile, answer.agreement.columns("reads"))
         chosen = answer.choose(window, lambda: _days_of(reads, answer))
-        scratch, bundle_file = publication.stage(
-            site.db, site.paths, [site.paths.outbox / f"scratch-{secrets.token_hex(8)}", out]
-        )
+        finals = [out] if rejects is None else [out, rejects]
+        scratch, *files = publication.stage(site.db, site.paths, [answering.scratch(site), *finals])
         try:
-            scratch.temporary.mkdir(mode=0o700)
+            with storage_errors("the export cannot be written"):
+                scratch.temporary.mkdir(mode=0o700)
             run = _Export(site, answer, chosen, scratch.temporary, authority, progress)
-            with _rejects_of(rejects, reads) as on_rejects:
-                run.read_targets(targets)
-                run.read_reads(reads, on_rejects)
-            size = run.assemble(bundle_file.temporary)
-            result = run.commit(bundle_file, size)
-            publication.finish(site.db, site.paths, [bundle_file])
+            run.read_targets(targets)
+            with _writing_rejects(files[1:], extract) as on_rejects:
+                run.read_reads(extract, on_rejects)
+            sealed = run.assemble(files[0].temporary)
+            result = run.commit(files, sealed)
+            publication.finish(site.db, site.paths, files)
         finally:
-            publication.abandon(site.db, site.paths, [scratch, bundle_file])
+            publication.abandon(site.db, site.paths, [scratch, *files])
         site.checkpoint()
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembled:
+    """A bundle that is written and signed, and not yet decided on."""
+
+    envelope: dsse.Envelope
+    quality: manifests.Quality
+    bytes: int
 
 
 class _Export:
@@ -136,7 +143,7 @@ class _Export:
         self.created: datetime = answer.now.instant.replace(microsecond=0)
         self.keys: dict[tuple[str, str], bytes] = {}
         self.parts: dict[str, list[manifests.Part]] = {}
-        self.files: list[tuple[str, Path]] = []
+        self.files: dict[str, Path] = {}
         self.accounts: list[manifests.TableQuality] = []
         self.extracts: list[tuple[tuple[Path, ...], datetime]] = []
         self.target_vehicles: frozenset[str] = frozenset()
@@ -160,21 +167,19 @@ class _Export:
             self.warnings.append("no row of the targets may leave: the bundle holds no targets")
             return
         self.target_vehicles = released.vehicles
-        self._write("targets", UNDATED, 0, released.frame, counted=False)
+        self._write("targets", UNDATED, 0, released.frame)
 
     def _register(self, paths: Sequence[Path], table: str, oldest: date) -> None:
         """Remember that these files fall due with the oldest day in them."""
-        retention = self.agreement.retention(table)
-        due = periods.delete_by(oldest, retention, self.agreement.zone, self.agreement.terms.ends)
-        self.extracts.append((tuple(paths), due))
+        self.extracts.append((tuple(paths), self.agreement.delete_by(table, oldest)))
 
-    def read_reads(self, source: Input, on_rejects: OnRejects | None) -> None:
+    def read_reads(self, extract: Extract, on_rejects: OnRejects | None) -> None:
         """Stream the reads, then write each day."""
         pipeline = reads_pipeline(
             self.site.identity.site,
             self.answer.linkage,
             self.agreement,
-            source.profile,
+            extract.profile,
             self.answer.now,
             window=self.window.window,
             authority=self.authority,
@@ -182,10 +187,10 @@ class _Export:
             targets=self.target_vehicles,
             on_rejects=on_rejects,
         )
-        pipeline.read(source.paths, self.progress)
+        pipeline.read(extract, self.progress)
         for day, frames in pipeline.days():
             for n, frame in enumerate(frames):
-                self._write("reads", day.isoformat(), n, frame, counted=True)
+                self._write("reads", day.isoformat(), n, frame)
             self.progress(f"{day} written")
         tally = pipeline.tally
         if tally.rows_out == 0:
@@ -193,7 +198,7 @@ class _Export:
                 "no row is left to export: " + accounting.why_none(tally), hint=accounting.hint_none(tally)
             )
         self._warn_about_reach(pipeline)
-        self._register(pipeline.paths, "reads", min(pipeline.days_seen))
+        self._register(extract.paths, "reads", min(pipeline.days_seen))
         self.accounts.append(accounting.account("reads", tally, self.window.window))
 
     def _warn_about_reach(self, pipeline: ReadsPipeline) -> None:
@@ -204,19 +209,23 @@ class _Export:
         if outside := pipeline.tally.withheld[OUTSIDE_WINDOW]:
             self.warnings.append(f"{outside:,} rows lie outside the window and stay here")
 
-    def _write(self, table: str, day: str, n: int, frame: pl.DataFrame, *, counted: bool) -> None:
+    def _write(self, table: str, day: str, n: int, frame: pl.DataFrame) -> None:
         key = self.keys.setdefault((table, day), secrets.token_bytes(32))
         path = self.scratch / f"{table}-{day}-{n}.parquet"
         written: PartFile = write_part(frame, path, part_key(key, self.bundle, table, day, n))
-        self.files.append((manifests.member_name(table, day, n), path))
+        self.files[manifests.member_name(table, day, n)] = path
         self.parts.setdefault(table, []).append(
             manifests.Part(
-                day=day, n=n, rows=written.rows if counted else None, bytes=written.bytes, sha256=written.sha256
+                day=day,
+                n=n,
+                rows=written.rows if table == "reads" else None,
+                bytes=written.bytes,
+                sha256=written.sha256,
             )
         )
 
-    def assemble(self, target: Path) -> int:
-        """Seal the keys, sign the manifest and write the container; returns its size in bytes."""
+    def assemble(self, target: Path) -> _Assembled:
+        """Seal the keys, sign the manifest and write the container."""
         answer, terms, head = self.answer, self.agreement.terms, self.site.ledger.head()
         self.accounts.sort(key=lambda item: item.table)
         sealed = manifests.Sealed(
@@ -226,7 +235,7 @@ class _Export:
                 for (table, day), key in sorted(self.keys.items())
             ),
             quality=manifests.Quality(
-                tables=tuple(item for item in self.accounts if item.table in self.parts),
+                tables=tuple(self.accounts),
                 sample=terms.reads.sample,
                 authority=self.authority,
                 disclosure_risk=None,
@@ -237,8 +246,7 @@ class _Export:
             self.site.identity.fingerprint, self.agreement.digest, answer.request_digest, self.bundle
         )
         box = seal(dsse.from_base64(self.window.key), info, write(sealed))
-        self.sealed = sealed
-        self.manifest = manifests.Manifest(
+        manifest = manifests.Manifest(
             format=1,
             bundle=self.bundle,
             agreement=self.agreement.digest,
@@ -257,19 +265,18 @@ class _Export:
             keys=manifests.SealedFile(bytes=len(box), sha256=hashlib.sha256(box).hexdigest()),
             head=LedgerHead(seq=head.seq, hash=head.hash),
         )
-        self.envelope = dsse.sign(manifests.KIND, write(self.manifest), self.site.signing_key)
-        members: list[tuple[str, Path | bytes]] = [
-            (manifests.MANIFEST_NAME, self.envelope.encode()),
-            (manifests.KEYS_NAME, box),
-            *sorted(self.files, key=lambda item: list(self.manifest.members()).index(item[0])),
-        ]
-        with target.open("xb") as file:
-            container.write(file, members)
-        sync_file(target)
-        return target.stat().st_size
+        envelope = dsse.sign(manifests.KIND, write(manifest), self.site.signing_key)
+        contents: dict[str, Path | bytes] = {manifests.KEYS_NAME: box, **self.files}
+        with storage_errors("the bundle cannot be written"), open_private(target) as file:
+            members = [(name, contents[name]) for name in manifest.members()]
+            container.write(file, [(manifests.MANIFEST_NAME, envelope.encode()), *members])
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        return _Assembled(envelope, sealed.quality, size)
 
-    def commit(self, bundle_file: publication.Publication, size: int) -> ExportResult:
-        """One transaction: the window is used, the bundle recorded, the disclosure logged, the file decided on."""
+    def commit(self, files: Sequence[publication.Publication], made: _Assembled) -> ExportResult:
+        """One transaction: the window is used, the bundle recorded, the disclosure logged, the files decided on."""
         site, answer, window = self.site, self.answer, self.window.window
         rows: dict[str, int] = {item.table: item.rows_out for item in self.accounts}
         with site.transaction():
@@ -284,22 +291,25 @@ class _Export:
                     request=answer.request_digest,
                     first=window.first,
                     last=window.last,
-                    manifest=self.envelope.digest,
+                    manifest=made.envelope.digest,
                     key_check=answer.linkage.check,
                     created=self.created,
                     at=site.now(),
-                    quality=canonical.encode(self.sealed.quality.model_dump(mode="json")),
+                    quality=canonical.encode(made.quality.model_dump(mode="json")),
                     receipt=None,
                 ),
                 site.vault,
             )
-            days = [date.fromisoformat(part.day) for part in self.parts["reads"]]
-            due = periods.delete_by(
-                min(days), self.agreement.retention("reads"), self.agreement.zone, self.agreement.terms.ends
+            for paths, due in self.extracts:
+                answering.register(site, "extract", paths, self.agreement, due)
+            oldest = date.fromisoformat(self.parts["reads"][0].day)
+            answering.register(
+                site,
+                "output",
+                [item.final for item in files],
+                self.agreement,
+                self.agreement.delete_by("reads", oldest),
             )
-            for paths, extract_due in self.extracts:
-                answering.register(site, "extract", paths, self.agreement, extract_due)
-            answering.register(site, "output", [str(bundle_file.final)], self.agreement, due)
             site.record("alteration", self.bundle, {"agreement": self.agreement.digest, "rows": rows})
             site.record(
                 "disclosure",
@@ -309,18 +319,17 @@ class _Export:
                     "authority": self.authority,
                     "first": window.first.isoformat(),
                     "last": window.last.isoformat(),
-                    "manifest": self.envelope.digest,
-                    "purpose": self.agreement.terms.title,
+                    "manifest": made.envelope.digest,
                     "recipient": answer.university.site,
                     "request": answer.request_digest,
                     "rows": rows,
                 },
             )
-            publication.commit(site.db, [bundle_file])
+            publication.commit(site.db, files)
         return ExportResult(
             bundle=self.bundle,
-            path=bundle_file.final,
-            bytes=size,
+            path=files[0].final,
+            bytes=made.bytes,
             agreement=self.agreement.id,
             recipient=answer.university.site,
             first=window.first,
@@ -333,8 +342,7 @@ class _Export:
 def _days_of(source: Input, answer: Answer) -> frozenset[date]:
     """The capture days that an extract holds; only its time columns are read."""
     columns, zone = source.profile.columns, answer.agreement.zone.key
-    if not isinstance(columns, ReadsColumns):
-        raise UsageError("the profile of the reads is for another table")
+    assert isinstance(columns, ReadsColumns)
     days: set[date] = set()
     for batch in open_extract(source.paths, source.profile, ("captured_at",)).batches():
         times = parse_times(batch.frame, columns.captured_at).values
@@ -343,11 +351,10 @@ def _days_of(source: Input, answer: Answer) -> frozenset[date]:
 
 
 @contextmanager
-def _rejects_of(path: Path | None, reads: Input) -> Iterator[OnRejects | None]:
-    """The rejects file of the reads, if one is wanted: it appears whole, once every row was read."""
-    if path is None:
+def _writing_rejects(files: Sequence[publication.Publication], extract: Extract) -> Iterator[OnRejects | None]:
+    """The rejects of the reads, where a file for them is staged."""
+    if not files:
         yield None
         return
-    extract = open_extract(reads.paths, reads.profile, ("vrm",))
-    with rejects_file(path, extract.names) as write_rejects:
+    with rejects_file(files[0].temporary, extract.names) as write_rejects:
         yield write_rejects

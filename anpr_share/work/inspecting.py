@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from anpr_share.errors import StorageError
+from anpr_share.site.files import open_regular
 from anpr_share.work import verifying
 
 
@@ -42,11 +42,7 @@ class InspectResult:
 
 def inspect(path: Path) -> InspectResult:
     """Read a bundle's manifest. Raises :class:`VerificationError` if it is none, :class:`StorageError`."""
-    try:
-        file = path.open("rb")
-    except OSError:
-        raise StorageError("the bundle cannot be opened", hint="check its name and that you may read it") from None
-    with file:
+    with open_regular(path, "the bundle") as file:
         _, envelope = verifying.read_container(file)
         manifest = verifying.parse_manifest(envelope)
     return InspectResult(

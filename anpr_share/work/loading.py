@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
-from anpr_share import parquet, periods
+from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import canonical
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
-from anpr_share.errors import AnprShareError, StorageError
+from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.part_check import PartResult, Rewrite
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import storage_errors
@@ -34,7 +35,6 @@ from anpr_share.work.arriving import (
     Verified,
     VerifyResult,
     bundle_file,
-    check_again,
     checked_parts,
     known_bundle,
     open_bundle,
@@ -45,7 +45,7 @@ from anpr_share.work.arriving import (
 from anpr_share.work.progress import Progress
 from anpr_share.work.verifying import Standing
 
-__all__ = ["LoadResult", "VerifyResult", "counted_day", "load", "verify", "verify_alone"]
+__all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +66,56 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
 
     A bundle that is loaded already only has its receipt written again. Raises as the steps do.
     """
+    site.require_vault()
     with site.writing():
         _finish_deletions(site)
+        site.now()  # a clock that is wrong here is no fault of the bundle
         state = Arrival()
-        try:
-            with bundle_file(path) as file:
-                state.digest = verifying.file_digest(file)
-                opened = open_bundle(site, file, state)
+        with bundle_file(path) as file:
+            state.digest = verifying.file_digest(file)
+            with _reported(site, state):
+                opened, sender = open_bundle(site, file, state)
                 known = known_bundle(site, opened)
                 if known is not None:
-                    check_again(file, opened)
-                    return _reprint(site, opened.manifest, known, receipt)
-                verified = verify_to_keys(site, file, state)
-            progress("steps 1 to 7 passed; checking and re-encrypting the parts")
-            result = _store(site, path, verified, receipt, progress)
-        except AnprShareError as error:
-            # A file that could not be read was no bundle yet, and there is nothing to report.
-            if state.digest:
-                _record_refusal(site, state, error)
-            raise
+                    verifying.check_digests(file, opened.members, opened.manifest)
+            if known is not None:
+                return _reprint(site, opened.manifest, known, receipt)
+            with _reported(site, state):
+                verified = verify_to_keys(site, file, opened, sender)
+        progress("steps 1 to 7 passed; checking and re-encrypting the parts")
+        result = _store(site, path, state, verified, receipt, progress)
         _finish_deletions(site)
         site.checkpoint()
         return result
 
 
-def _store(site: OpenSite, path: Path, verified: Verified, receipt: Path | None, progress: Progress) -> LoadResult:
-    plan = _Plan.of(site, verified)
-    staged = publication.stage(site.db, site.paths, [plan.final(site, *place) for place in plan.kept])
-    receipt_path = receipt or site.paths.outbox / f"{verified.opened.manifest.bundle}.receipt.json"
+@contextmanager
+def _reported(site: OpenSite, state: Arrival) -> Iterator[None]:
+    """Record a refusal that is the bundle's doing; a full disk, or a place that is taken, is none of the force's."""
     try:
-        receipt_file = publication.stage(site.db, site.paths, [receipt_path])
-    except StorageError:
-        publication.abandon(site.db, site.paths, staged)
+        yield
+    except (VerificationError, PolicyError, LockedError) as error:
+        _record_refusal(site, state, error)
         raise
-    try:
+
+
+def _store(
+    site: OpenSite, path: Path, state: Arrival, verified: Verified, receipt: Path | None, progress: Progress
+) -> LoadResult:
+    plan = _Plan.of(site, verified)
+    receipt_path = receipt or site.paths.outbox / f"{verified.opened.manifest.bundle}.receipt.json"
+    finals = [receipt_path, *(plan.final(site, *place) for place in plan.kept)]
+    with publication.publishing(site.db, site.paths, finals) as files:
         rewrites = {
-            place: Rewrite(item.temporary, plan.part_key(*place)) for place, item in zip(plan.kept, staged, strict=True)
+            place: Rewrite(item.temporary, plan.part_key(*place))
+            for place, item in zip(plan.kept, files[1:], strict=True)
         }
         written: dict[tuple[str, str, int], PartResult] = {}
-        for place, result in zip(plan.every, checked_parts(path, verified, rewrites), strict=True):
-            written[place] = result
-            progress(f"{len(written)} of {len(plan.every)} parts checked")
-        outcome = _commit(site, verified, plan, written, [*staged, *receipt_file], receipt_file[0])
-        publication.finish(site.db, site.paths, [*staged, *receipt_file])
-    finally:
-        publication.abandon(site.db, site.paths, [*staged, *receipt_file])
-    return outcome
+        with _reported(site, state):
+            for place, result in zip(plan.every, checked_parts(path, verified, rewrites), strict=True):
+                written[place] = result
+                progress(f"{len(written)} of {len(plan.every)} parts checked")
+        return _commit(site, verified, plan, written, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,7 @@ class _Plan:
         def is_kept(table: str, day: str) -> bool:
             if table == "targets" and newer:
                 return False
-            counted = counted_day(day, manifest.created, now, agreement)
-            return not periods.is_expired(
-                counted, now, agreement.retention(table), agreement.zone, agreement.terms.ends
-            )
+            return not agreement.is_expired(table, agreement.counted_day(day, manifest.created, now), now)
 
         kept = tuple(place for place in every if is_kept(place[0], place[1]))
         local: dict[tuple[str, str], bytes] = {
@@ -151,13 +152,6 @@ class _Plan:
 
     def final(self, site: OpenSite, table: str, day: str, n: int) -> Path:
         return site.paths.part(self.manifest.agreement_id, table, day, self.manifest.bundle, n)
-
-
-def counted_day(day: str, created: datetime, loaded: datetime, agreement: agreements.Agreement) -> date:
-    """The day that a part's retention counts from: its capture day, or the earlier of making and loading."""
-    if day != UNDATED:
-        return date.fromisoformat(day)
-    return periods.day_of(min(created, loaded), agreement.zone)
 
 
 def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
@@ -183,8 +177,8 @@ def _commit(
     plan: _Plan,
     written: dict[tuple[str, str, int], PartResult],
     files: Sequence[publication.Publication],
-    receipt_file: publication.Publication,
 ) -> LoadResult:
+    """Decide on a load in one transaction; the first of the files is the receipt."""
     manifest, standing, vault = verified.opened.manifest, verified.standing, site.require_vault()
     agreement, sender = standing.agreement, standing.sender
     now = site.now()
@@ -208,7 +202,7 @@ def _commit(
         bundle=manifest.bundle, manifest=verified.opened.envelope.digest, at=now, days=tuple(days.values())
     )
     document = receipting.sign_receipt(site, agreement, sender, loaded=(loaded,), refused=(), deleted=())
-    receipting.write_staged(receipt_file, document)
+    receipting.write_staged(files[0], document)
     with site.transaction():
         catalogue.use_window(site.db, vault, manifest.request, verified.window.first, manifest.bundle)
         bundle = holdings.Bundle(
@@ -261,9 +255,7 @@ def _commit(
             },
         )
         publication.commit(site.db, files)
-    return LoadResult(
-        manifest.bundle, agreement.id, sender.site, rows, expired, again=False, receipt=receipt_file.final
-    )
+    return LoadResult(manifest.bundle, agreement.id, sender.site, rows, expired, again=False, receipt=files[0].final)
 
 
 def _add_part(

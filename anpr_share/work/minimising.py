@@ -19,11 +19,12 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
-from anpr_share.parquet import scan_part, write_part
+from anpr_share.errors import UsageError
+from anpr_share.parquet import opening, scan_part, write_part
 from anpr_share.pseudonyms import CameraTable, PlateTable, sample_threshold
 from anpr_share.tables import schema
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, vrm_cells
-from anpr_share.tables.extract import open_extract
+from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
 from anpr_share.work.ahead import ahead
 
@@ -78,7 +79,6 @@ class ReadsPipeline:
         part_rows: int = PART_ROWS,
     ) -> None:
         self.tally = Tally()
-        self.paths: tuple[Path, ...] = ()
         self._profile, self._rules, self._plates, self._cameras = profile, rules, plates, cameras
         self._scratch, self._on_rejects = scratch, on_rejects
         self._swapped = SwappedColumns(profile, "camera")
@@ -88,13 +88,11 @@ class ReadsPipeline:
         self._spills: dict[date, list[tuple[Path, bytes, int]]] = {}
         self._reasons: dict[date, str | None] = {}
 
-    def read(self, paths: Sequence[str], progress: Progress) -> None:
+    def read(self, extract: Extract, progress: Progress) -> None:
         """Read a whole extract: check every row, and keep what is to be released.
 
         Raises :class:`InputError` for an extract that cannot be read as its profile says.
         """
-        extract = open_extract(paths, self._profile, _fields(self._rules.columns))
-        self.paths = extract.paths
         for batch in ahead(extract.batches()):
             self.add(batch)
             progress(f"{self.tally.rows_in:,} rows read")
@@ -199,7 +197,7 @@ class ReadsPipeline:
 
     def _buffered_day(self, rows: pl.DataFrame, order: _Order, day: date) -> pl.DataFrame:
         """The rows of a day with their tokens, ordered by all their columns; sorts integers, not tokens."""
-        keys = ["prefix", "captured_at", "rank", *(["confidence"] if "confidence" in rows.columns else [])]
+        keys = ["prefix", "captured_at", "rank", *_identity(self._rules.columns)[3:]]
         rows = rows.with_columns(
             order.prefix.gather(rows["plate"]).alias("prefix"), order.rank.gather(rows["camera"]).alias("rank")
         ).sort(keys)
@@ -278,7 +276,8 @@ class ReadsPipeline:
             inside = pl.col("vehicle") >= low
             if piece + 1 < pieces:
                 inside &= pl.col("vehicle") < bounds[piece + 1]
-            frame = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
+            with opening():
+                frame = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
             frame = frame.sort(identity)
             self.tally.duplicates += int(frame.select(_same_as_before(identity)).to_series().sum())
             ordered = frame.with_columns(self._floor(day)).sort(identity).select(self._rules.columns)
@@ -393,6 +392,19 @@ def withhold_rule(
         return None
 
     return reason
+
+
+def open_reads(paths: Sequence[str], profile: Profile, columns: Sequence[str]) -> Extract:
+    """Open an extract of reads for these columns of the agreement: nothing else of it is read.
+
+    Raises :class:`UsageError` if the profile is for another table, and as
+    :func:`anpr_share.tables.extract.open_extract` does.
+    """
+    if profile.table != "reads":
+        raise UsageError(
+            f"the profile of the reads is for {profile.table}", hint="targets have options of their own: --targets"
+        )
+    return open_extract(paths, profile, _fields(columns))
 
 
 def _fields(columns: Sequence[str]) -> tuple[str, ...]:

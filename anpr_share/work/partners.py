@@ -1,6 +1,7 @@
 """Partners: pinning another site's identity, and taking trust away.
 
-Guarantees: nobody is trusted whose fingerprint a person has not confirmed, a new identity of a known partner included.
+Guarantees: nobody is trusted whose fingerprint a person has not confirmed, a new identity of a known partner included;
+what another command recorded of a partner while the person was asked is not undone by the answer.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ def pin(site: OpenSite, identity: Identity, fingerprint: str | None, confirm: Co
             _require_confirmed(identity, fingerprint, confirm)
         return _result(_known(site, identity.site))
     _require_confirmed(identity, fingerprint, confirm)
-    with site.transaction():
-        record(site, identity)
-    site.checkpoint()
-    return _result(_known(site, identity.site))
+    with site.writing():
+        if not require_pinnable(site, identity):
+            with site.transaction():
+                record(site, identity)
+            site.checkpoint()
+        return _result(_known(site, identity.site))
 
 
 def require_pinnable(site: OpenSite, identity: Identity) -> bool:
@@ -78,18 +81,25 @@ def replace(site: OpenSite, identity: Identity, fingerprint: str | None, confirm
     if known.role != identity.role:
         raise PolicyError(f"{identity.site} changes its role, which a replacement cannot do")
     _require_confirmed(identity, fingerprint, confirm)
-    with site.transaction():
-        record(site, identity, "partner-replaced")
-    site.checkpoint()
-    return _result(_known(site, identity.site))
+    with site.writing():
+        if _known(site, identity.site) != known:
+            raise PolicyError(
+                f"{identity.site} was changed here while its new identity was confirmed",
+                hint="look at it with anpr-share partner list, and begin anew",
+            )
+        with site.transaction():
+            record(site, identity, "partner-replaced")
+        site.checkpoint()
+        return _result(_known(site, identity.site))
 
 
 def revoke(site: OpenSite, partner: str) -> PartnerResult:
     """Trust a partner no more: nothing it signs is accepted, and nothing is exported to it."""
-    with site.transaction():
-        revoked = catalogue.revoke(site.db, site.require_vault(), partner)
-        site.record("partner-revoked", revoked.id, {"fingerprint": revoked.fingerprint})
-    site.checkpoint()
+    with site.writing():
+        with site.transaction():
+            revoked = catalogue.revoke(site.db, site.require_vault(), partner)
+            site.record("partner-revoked", revoked.id, {"fingerprint": revoked.fingerprint})
+        site.checkpoint()
     return _result(revoked)
 
 

@@ -8,12 +8,15 @@ as a combination. Nothing is written anywhere but the ledger.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from anpr_share import parquet, periods
+from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents.agreement import Agreement
 from anpr_share.errors import PolicyError, UsageError
@@ -22,9 +25,8 @@ from anpr_share.site.database import Connection, transaction
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.store import LivePart, lazy_table, read_parts
-from anpr_share.tables import schema
-from anpr_share.work.agreements import in_force
-from anpr_share.work.loading import counted_day
+from anpr_share.tables import schema as schemas
+from anpr_share.work.agreements import current
 from anpr_share.work.verifying import require_in_force
 
 TABLES = ("reads", "targets", "coverage")
@@ -41,33 +43,37 @@ class _Look:
     event: str
     tables: tuple[str, ...]
 
-    def parts(self) -> dict[str, list[LivePart]]:
-        """Take the clock, the live keys and the ledger entry, now."""
+    @contextmanager
+    def _taken(self) -> Iterator[tuple[Connection, Agreement, datetime]]:
+        """A connection, the agreement, which must be in force, and the clock, which is read once for a look."""
         with self.site.connection() as connection:
             agreement = _agreement(connection, self.site, self.agreement_id)
             now = self.site.now(connection)
             require_in_force(agreement, now)
-            found = {
-                table: _live_parts(connection, self.site, agreement, table)
-                for table in self.tables
-                if table != "coverage"
-            }
+            yield connection, agreement, now
+
+    def parts(self) -> dict[str, list[LivePart]]:
+        """Take the clock, the live keys and the ledger entry, now."""
+        with self._taken() as (connection, agreement, now):
+            found = {table: _live_parts(connection, self.site, agreement, table, now) for table in self.tables}
             self._log(connection, agreement, found)
-            return found
+        return found
+
+    def still_live(self, table: str, parts: Sequence[LivePart]) -> list[LivePart]:
+        """Those of the parts of a look that have not expired since; nothing new, so it is not logged again."""
+        with self.site.connection() as connection:
+            agreement = _agreement(connection, self.site, self.agreement_id)
+            now = self.site.now(connection)
+        return [part for part in parts if not agreement.is_expired(table, part.day, now)]
 
     def coverage(self) -> pl.DataFrame:
         """The days that came, live ones only, with the same clock and log."""
-        with self.site.connection() as connection:
-            agreement = _agreement(connection, self.site, self.agreement_id)
-            now = self.site.now(connection)
-            require_in_force(agreement, now)
+        with self._taken() as (connection, agreement, now):
             self._log(connection, agreement, {})
             rows = [
                 (item.source, item.day, item.rows, item.rejected)
                 for item in holdings.coverage(connection, agreement.id)
-                if not periods.is_expired(
-                    item.day, now, agreement.retention("reads"), agreement.zone, agreement.terms.ends
-                )
+                if not agreement.is_expired("reads", item.day, now)
             ]
         return pl.DataFrame(rows, schema=_coverage_schema(), orient="row")
 
@@ -100,7 +106,7 @@ def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = No
     if table == "coverage":
         return _lazy_coverage(look)
     columns = {name: dtype for name, dtype in _columns(terms, table).items() if name not in {"source", "day"}}
-    return lazy_table(columns, lambda: look.parts()[table], table)
+    return lazy_table(columns, lambda: look.parts()[table], table, partial(look.still_live, table))
 
 
 def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.LazyFrame:
@@ -123,24 +129,21 @@ def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.La
     def source(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
     ) -> Iterator[pl.DataFrame]:
-        parts = look.parts()
-        yield from _linked(parts, reads, targets, terms, with_columns or list(joined), predicate, n_rows)
+        frames = _linked(look, reads, targets, terms)
+        yield from _asked(frames, with_columns or list(joined), predicate, n_rows)
 
     return register_io_source(source, schema=joined, is_pure=False, explain_name="linked")
 
 
 def _lazy_coverage(look: _Look) -> pl.LazyFrame:
+    schema = _coverage_schema()
+
     def source(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
     ) -> Iterator[pl.DataFrame]:
-        frame = look.coverage().lazy()
-        if predicate is not None:
-            frame = frame.filter(predicate)
-        if with_columns is not None:
-            frame = frame.select(with_columns)
-        yield (frame if n_rows is None else frame.head(n_rows)).collect()
+        yield from _asked(iter([look.coverage()]), with_columns or list(schema), predicate, n_rows)
 
-    return register_io_source(source, schema=_coverage_schema(), is_pure=False, explain_name="coverage")
+    return register_io_source(source, schema=schema, is_pure=False, explain_name="coverage")
 
 
 def collect(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -149,30 +152,32 @@ def collect(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _linked(
-    parts: dict[str, list[LivePart]],
-    reads: dict[str, pl.DataType],
-    targets: dict[str, pl.DataType],
-    terms: Agreement,
-    wanted: Sequence[str],
-    predicate: pl.Expr | None,
-    n_rows: int | None,
+    look: _Look, reads: dict[str, pl.DataType], columns: dict[str, pl.DataType], terms: Agreement
 ) -> Iterator[pl.DataFrame]:
-    frames = list(read_parts(parts["targets"], targets, None, None, None))
-    suspects = pl.concat(frames) if frames else pl.DataFrame(schema=targets)
-    suspects = suspects.rename({name: _target_name(name, reads) for name in targets if name != "vehicle"})
-    sought = pl.col("vehicle").is_in(suspects["vehicle"].unique().implode())
+    """Every read of a target vehicle, joined to its rows of targets, a group of parts at a time."""
+    parts = look.parts()
+    frames = list(read_parts(parts["targets"], columns, None, None, None))
+    targets = pl.concat(frames) if frames else pl.DataFrame(schema=columns)
+    targets = targets.rename({name: _target_name(name, reads) for name in columns if name != "vehicle"})
+    sought = pl.col("vehicle").is_in(targets["vehicle"].unique().implode())
+    for frame in read_parts(parts["reads"], reads, None, sought, None, partial(look.still_live, "reads")):
+        yield frame.join(targets, on="vehicle", how="inner").with_columns(_during(terms, targets.columns))
+
+
+def _asked(
+    frames: Iterator[pl.DataFrame], wanted: Sequence[str], predicate: pl.Expr | None, n_rows: int | None
+) -> Iterator[pl.DataFrame]:
+    """What a query asks for of such frames."""
     left = n_rows
-    for frame in read_parts(parts["reads"], reads, None, sought, None):
-        if left == 0:
-            return
-        found = frame.join(suspects, on="vehicle", how="inner").with_columns(_during(terms, suspects.columns))
-        if predicate is not None:
-            found = found.filter(predicate)
+    for frame in frames:
+        found = frame if predicate is None else frame.filter(predicate)
         found = found.select(wanted)
         if left is not None:
             found = found.head(left)
             left -= found.height
         yield found
+        if left == 0:
+            return
 
 
 def _during(terms: Agreement, columns: Sequence[str]) -> pl.Expr:
@@ -194,14 +199,14 @@ def _columns(terms: Agreement, table: str) -> dict[str, pl.DataType]:
     agreed = terms.columns(table)
     if not agreed:
         raise PolicyError(f"the agreement {terms.id} has no {table}")
-    return {**schema.load("release", table).polars(agreed), "source": pl.String(), "day": pl.Date()}
+    return {**schemas.load("release", table).polars(agreed), "source": pl.String(), "day": pl.Date()}
 
 
 def _terms(site: OpenSite, agreement: str | None) -> Agreement:
     if site.identity.role != "university":
         raise PolicyError("only a university has a store to read")
     site.require_vault()
-    return in_force(site, agreement)
+    return current(site, agreement)
 
 
 def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agreement:
@@ -211,9 +216,11 @@ def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agree
     return agreements.parse(record.envelope)
 
 
-def _live_parts(connection: Connection, site: OpenSite, agreement: Agreement, table: str) -> list[LivePart]:
+def _live_parts(
+    connection: Connection, site: OpenSite, agreement: Agreement, table: str, now: datetime
+) -> list[LivePart]:
     """The parts of a table that have not expired and whose keys are alive, in order of day and source."""
-    vault, now = site.require_vault(), site.now(connection)
+    vault = site.require_vault()
     keys = holdings.day_keys(connection, vault, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
     found = []
@@ -222,8 +229,8 @@ def _live_parts(connection: Connection, site: OpenSite, agreement: Agreement, ta
         bundle = bundles.get(part.bundle)
         if key is None or bundle is None:
             continue
-        day = counted_day(part.day, bundle.created, bundle.at, agreement)
-        if periods.is_expired(day, now, agreement.retention(table), agreement.zone, agreement.terms.ends):
+        day = agreement.counted_day(part.day, bundle.created, bundle.at)
+        if agreement.is_expired(table, day, now):
             continue
         found.append(
             LivePart(

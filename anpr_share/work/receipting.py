@@ -17,7 +17,7 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import Quality
-from anpr_share.documents.model import LedgerHead, validate, write
+from anpr_share.documents.model import validate, write
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import FormatError, PolicyError
 from anpr_share.site import catalogue, holdings, publication, records
@@ -51,7 +51,6 @@ def sign_receipt(
     deleted: Sequence[Deleted],
 ) -> Envelope:
     """A signed receipt to one force; writes nothing."""
-    head = site.ledger.head()
     document = Receipt(
         format=1,
         agreement=agreement.digest,
@@ -62,7 +61,7 @@ def sign_receipt(
         loaded=tuple(loaded),
         refused=tuple(refused),
         deleted=tuple(deleted),
-        head=LedgerHead(seq=head.seq, hash=head.hash),
+        head=agreements.ledger_head(site),
     )
     return dsse.sign(receipts.KIND, write(document), site.signing_key)
 
@@ -82,7 +81,7 @@ def reprint(path: Path, data: bytes) -> None:
 
 def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:
     """A receipt for everything loaded, refused or deleted since the last one to this force."""
-    agreement = agreements.in_force(site, agreement_id)
+    agreement = agreements.current(site, agreement_id)
     force = agreement.party(to)
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
@@ -98,7 +97,8 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
             if bundle.partner == to and bundle.receipt is not None and bundle.id not in reported
             for item in receipts.parse(bundle.receipt)[0].loaded
         ]
-        # What named no agreement that is known here belongs to none, and is reported with the next receipt of any.
+        # A bundle that named no agreement known here goes into the next receipt of any. One refused at steps 1 or 2 has
+        # no proven sender, so nobody is told of it: the ledger alone has it.
         others = {item.id for item in catalogue.agreements(site.db, site.vault)} - {agreement.id}
         refusals = [item for item in holdings.unreported_refusals(site.db, to) if item.agreement not in others]
         deletions = [item for item in holdings.unreported_deletions(site.db, to) if item.agreement == agreement.id]
@@ -130,8 +130,7 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
                 for item in deletions
             ],
         )
-        files = publication.stage(site.db, site.paths, [out])
-        try:
+        with publication.publishing(site.db, site.paths, [out]) as files:
             write_staged(files[0], document)
             with site.transaction():
                 now = site.now()
@@ -142,9 +141,6 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
                 holdings.mark_reported(site.db, [*refusals, *deletions], document.digest)
                 site.record("receipt-made", agreement.id, {"receipt": document.digest, "recipient": to})
                 publication.commit(site.db, files)
-            publication.finish(site.db, site.paths, files)
-        finally:
-            publication.abandon(site.db, site.paths, files)
         site.checkpoint()
     return ReceiptResult(
         document.digest, agreement.id, to, len(loaded), len(refusals), len(deletions), now, (), files[0].final
@@ -160,7 +156,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     dsse.verify(envelope, sender.signing)
     if receipt.recipient != site.identity.fingerprint:
         raise PolicyError("the receipt is for another force")
-    agreement = agreements.in_force(site, receipt.agreement_id)
+    agreement = agreements.current(site, receipt.agreement_id)
     party = agreement.identity(receipt.sender)
     if party is None or party.role != "university":
         raise PolicyError("the receipt does not come from a university that is party to the agreement")

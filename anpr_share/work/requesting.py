@@ -15,7 +15,7 @@ from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.keys import OpeningKey
-from anpr_share.documents.model import LedgerHead, write
+from anpr_share.documents.model import write
 from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.files import create_private
@@ -43,7 +43,7 @@ def request(
 
     Raises :class:`PolicyError` if the agreement, this site's role in it or the force forbids it.
     """
-    agreement = agreements.in_force(site, agreement_id)
+    agreement = agreements.current(site, agreement_id)
     now = site.now()
     require_in_force(agreement, now)
     mine = agreement.identity(site.identity.fingerprint)
@@ -55,7 +55,6 @@ def request(
     partners.require_pinned(site, force.fingerprint)
     windows = periods.windows(first, last, every)
     keys = [OpeningKey.generate() for _ in windows]
-    head = site.ledger.head()
     document = requests.Request(
         format=1,
         agreement=agreement.digest,
@@ -69,13 +68,12 @@ def request(
             )
             for window, key in zip(windows, keys, strict=True)
         ),
-        head=LedgerHead(seq=head.seq, hash=head.hash),
+        head=agreements.ledger_head(site),
     )
     envelope = dsse.sign(requests.KIND, write(document), site.signing_key)
     vault = site.require_vault()
     with site.writing():
-        files = publication.stage(site.db, site.paths, [out])
-        try:
+        with publication.publishing(site.db, site.paths, [out]) as files:
             create_private(files[0].temporary, envelope.encode())
             with site.transaction():
                 known = catalogue.KnownRequest(
@@ -96,9 +94,6 @@ def request(
                     },
                 )
                 publication.commit(site.db, files)
-            publication.finish(site.db, site.paths, files)
-        finally:
-            publication.abandon(site.db, site.paths, files)
         site.checkpoint()
     expires = max(document.dies(window, agreement.zone) for window in document.windows)
     return RequestResult(envelope.digest, agreement.id, force.site, windows, expires, files[0].final)

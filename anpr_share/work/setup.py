@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
-from anpr_share.site.opened import OpenSite
+from dataclasses import dataclass
+from pathlib import Path
+
+from anpr_share.pseudonyms import site_id_of
+from anpr_share.site.opened import Clock, OpenSite
+
+
+@dataclass(frozen=True, slots=True)
+class SetupResult:
+    """A new site. ``identity`` is the file to hand to partners."""
+
+    site: str
+    name: str
+    role: str
+    fingerprint: str
+    identity: Path
+
+
+def create(
+    directory: Path,
+    *,
+    role: str,
+    name: str,
+    site_id: str | None,
+    passphrase: bytes,
+    clock: Clock,
+    actor: str | None,
+) -> SetupResult:
+    """Make a site in a new or empty directory; without ``site_id`` its id follows from its name.
+
+    Raises :class:`UsageError` for a directory in use, or a passphrase, name or id that will not do.
+    """
+    with OpenSite.create(
+        directory,
+        role=role,
+        name=name,
+        site_id=site_id_of(name) if site_id is None else site_id,
+        passphrase=passphrase,
+        clock=clock,
+        actor=actor,
+    ) as site:
+        identity = site.identity
+        return SetupResult(identity.site, identity.name, identity.role, identity.fingerprint, site.paths.identity)
 
 
 def change_passphrase(site: OpenSite, new: bytes) -> None:

@@ -1,4 +1,7 @@
-"""One screen about a site: what is agreed, held, due and waiting. Needs no passphrase and changes nothing."""
+"""One screen about a site: what is agreed, held, due and waiting. Needs no passphrase and changes nothing.
+
+What is held is what a key is there for: a part that was recorded and has lost its key, as after a restore, is gone.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
+from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
-from anpr_share.work.loading import counted_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ def status(site: OpenSite) -> StatusResult:
             raise
         warnings.append(error.message)
         now = last
+    keys = frozenset(holdings.key_places(site.db))
     found = tuple(
-        _agreement(site, agreements.parse(item.envelope), now) for item in catalogue.agreements(site.db, None)
+        _agreement(site, agreements.parse(item.envelope), keys, now) for item in catalogue.agreements(site.db, None)
     )
     overdue = [
         f"{item.agreement}: {item.overdue_days} days held past their delete-by" for item in found if item.overdue_days
@@ -88,8 +92,11 @@ def status(site: OpenSite) -> StatusResult:
     late = [item for item in holdings.registered(site.db, None) if item.delete_by <= now]
     if late:
         overdue.append(f"{len(late)} registered extracts or outputs are past their delete-by")
-    if site.restored:
+    keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
+    if site.restored or _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
+    elif keyless:
+        warnings.append(f"the keys of {len(keyless)} recorded days are gone, and so are their data; ask for them anew")
     if unfinished := publication.pending(site.db, site.paths):
         warnings.append(f"{len(unfinished)} files of an interrupted command wait for the next command to finish them")
     return StatusResult(
@@ -107,7 +114,19 @@ def status(site: OpenSite) -> StatusResult:
     )
 
 
-def _agreement(site: OpenSite, agreement: Agreement, now: datetime) -> AgreementStatus:
+def _place(part: holdings.Part) -> KeyPlace:
+    return KeyPlace(part.agreement, part.tbl, part.day, part.bundle)
+
+
+def _is_restored(site: OpenSite) -> bool:
+    """Whether nothing was loaded since the university's site came back without its keys. A force holds no data."""
+    if site.identity.role != "university":
+        return False
+    last = site.ledger.last_of("restored", "collection")
+    return last is not None and last.event == "restored"
+
+
+def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], now: datetime) -> AgreementStatus:
     terms = agreement.terms
     today = periods.day_of(now, agreement.zone)
     bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
@@ -115,10 +134,10 @@ def _agreement(site: OpenSite, agreement: Agreement, now: datetime) -> Agreement
     due: Counter[datetime] = Counter()
     for part in holdings.parts(site.db, None, agreement=agreement.id):
         bundle = bundles.get(part.bundle)
-        if bundle is None:
+        if bundle is None or _place(part) not in keys:
             continue
-        day = counted_day(part.day, bundle.created, bundle.at, agreement)
-        delete_by = periods.delete_by(day, agreement.retention(part.tbl), agreement.zone, terms.ends)
+        day = agreement.counted_day(part.day, bundle.created, bundle.at)
+        delete_by = agreement.delete_by(part.tbl, day)
         if delete_by <= now:
             overdue.add((part.tbl, day))
             continue

@@ -15,11 +15,10 @@ import polars as pl
 from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.errors import PolicyError, UsageError
 from anpr_share.pseudonyms import LinkageKey, PlateTable
-from anpr_share.tables.checks import SwappedColumns, Vocabulary, plate_like, prepare_targets, split_plates, vrm_cells
+from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
 from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
-from anpr_share.work.minimising import OnRejects
 
 _DATES = ("offence_from", "offence_to", "convicted_on")
 
@@ -44,7 +43,6 @@ def release_targets(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-    on_rejects: OnRejects | None = None,
 ) -> ReleasedTargets:
     """Read targets and keep what may leave.
 
@@ -55,7 +53,9 @@ def release_targets(
     if terms is None:
         raise PolicyError(f"the agreement {agreement.id} has no targets, so none may leave")
     if profile.table != "targets":
-        raise UsageError("the profile of the targets is for another table")
+        raise UsageError(
+            f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"
+        )
     fields = _needed(terms.columns, profile, victims=terms.victims, handling=terms.handling is not None)
     extract = open_extract(paths, profile, fields)
     plates = PlateTable(key, alike="vehicle_alike" in terms.columns, sample=None)
@@ -65,11 +65,8 @@ def release_targets(
         split = split_plates(batch, profile)
         ids = plates.ids(vrm_cells(split, profile))
         prepared = prepare_targets(split, profile, plate_status=plates.frame["status"].gather(ids), offences=offences)
-        if on_rejects is not None:
-            on_rejects(batch.file, prepared.failures())
         (log,) = profile.columns.sources("log")
-        logs = batch.frame[log]
-        swapped.add(logs.is_not_null(), plate_like(logs))
+        swapped.add_cells(batch.frame[log])
         tally.rows_in += batch.frame.height
         tally.split += split.frame.height - batch.frame.height
         tally.rejected.update(prepared.frame["rule"].drop_nulls().to_list())

@@ -10,7 +10,8 @@ Steps 5 and 7 are pure functions over parsed documents, so that each rule can be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import BinaryIO
@@ -172,7 +173,10 @@ def check_digests(file: BinaryIO, members: Sequence[container.Member], manifest:
 
 
 def open_keys(sealed: bytes, manifest: Manifest, key: OpeningKey) -> Sealed:
-    """Step 7, first half: the sealed keys open, are 32 bytes, pairwise distinct, and fit the manifest."""
+    """Step 7: the sealed keys open, are 32 bytes, pairwise distinct, and fit the manifest.
+
+    Whether one was seen here before is for the caller to say, who has the records.
+    """
     info = manifests.sealed_info(manifest.sender, manifest.agreement, manifest.request, manifest.bundle)
     try:
         content = manifests.read_sealed(key.open(sealed, info))
@@ -189,26 +193,24 @@ def open_keys(sealed: bytes, manifest: Manifest, key: OpeningKey) -> Sealed:
 def _check_quality(manifest: Manifest, content: Sealed) -> None:
     """What the sender says of its rows must agree with what it signed, or its receipts could never add up."""
     quality = {item.table: item for item in content.quality.tables}
-    if len(quality) != len(content.quality.tables) or set(quality) != {table.name for table in manifest.tables}:
+    sent = {table.name: table for table in manifest.tables}
+    # A table of which no row may leave is accounted for, and is not in the bundle.
+    withheld = [item for name, item in quality.items() if name not in sent]
+    if (
+        len(quality) != len(content.quality.tables)
+        or not set(sent) <= set(quality)
+        or any(item.rows_out for item in withheld)
+    ):
         raise VerificationError("the quality record is of other tables than the manifest", step=7)
-    for table in manifest.tables:
-        if table.name != "reads":
-            continue
-        rows: dict[str, int] = {}
-        for part in table.parts:
-            rows[part.day] = rows.get(part.day, 0) + (part.rows or 0)
-        days = [day.day for day in quality["reads"].days]
-        if days != sorted(set(days)) or not all(manifest.window.window.contains(day) for day in days):
-            raise VerificationError("the quality record lists days twice, out of order or outside the window", step=7)
-        counted = {day.day.isoformat(): day.rows for day in quality["reads"].days if day.rows}
-        if counted != {day: count for day, count in rows.items() if count}:
-            raise VerificationError("the quality record counts other rows than the manifest", step=7)
-
-
-def require_unseen(marks: Mapping[tuple[str, str], bytes], seen: frozenset[bytes]) -> None:
-    """Step 7, second half: no key of this bundle has ever come here before (``marks`` are MACs of the keys)."""
-    if any(mark in seen for mark in marks.values()):
-        raise VerificationError("a day key of the bundle has been used before", step=7)
+    days = [day for item in quality.values() if item.table == "reads" for day in item.days]
+    dates = [day.day for day in days]
+    if dates != sorted(set(dates)) or not all(manifest.window.window.contains(day) for day in dates):
+        raise VerificationError("the quality record lists days twice, out of order or outside the window", step=7)
+    rows: Counter[str] = Counter()
+    for part in sent["reads"].parts if "reads" in sent else ():
+        rows[part.day] += part.rows or 0
+    if +Counter({day.day.isoformat(): day.rows for day in days}) != +rows:
+        raise VerificationError("the quality record counts other rows than the manifest", step=7)
 
 
 def file_digest(file: BinaryIO) -> str:

@@ -41,7 +41,7 @@ def test_every_command_of_the_story_is_shown_and_every_count_adds_up(told: tuple
         + ["agreement"] * 7
         + ["key", "request", "request", "check", "export", "export", "inspect", "load"]
         + ["load", "receipt"] * 2
-        + ["link", "status", "ledger", "ledger"]
+        + ["link", "status", "receipt", "ledger", "ledger"]
     )
     for block in re.findall(r"^reads .*?rows in the extract\n(?:.*\n)*?next:", said, re.MULTILINE):
         counted = re.findall(r"([\d,]+)  (\S[^\n]*)", block.split("targets")[0])

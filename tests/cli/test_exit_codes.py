@@ -96,6 +96,17 @@ def forged(made: World) -> World:
     return made
 
 
+def changed_in_site_db(made: World, site: str, sql: str) -> World:
+    with sqlite3.connect(made.root / site / "site.db") as connection:
+        connection.execute(sql)
+    connection.close()
+    return made
+
+
+def unsigned(made: World) -> World:
+    return changed_in_site_db(made, "lancs", "DELETE FROM checkpoint WHERE seq = (SELECT max(seq) FROM checkpoint)")
+
+
 def same(made: World) -> World:
     return made
 
@@ -298,6 +309,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         hostile,
     ),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
+    ("an unsigned end of the ledger", 1, "", "exported", "lancs", unsigned, words("ledger", "verify")),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
     ("a request to another force", 4, "policy", "requested", "wyp", same, export),
@@ -349,6 +361,15 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
     ),
     ("a file that is not there", 6, "storage", "agreed", "uni", same, lambda made: ["load", made.bundle]),
     ("an output that is there", 6, "storage", "requested", "uni", same, ask),
+    (
+        "a damaged text in a database",
+        6,
+        "storage",
+        "agreed",
+        "uni",
+        lambda made: changed_in_site_db(made, "uni", "UPDATE partner SET name = CAST(x'4241ff' AS TEXT)"),
+        words("status"),
+    ),
     (
         "a site without a database",
         6,

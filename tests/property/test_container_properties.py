@@ -43,7 +43,7 @@ def accepted_is_canonical(data: bytes) -> None:
 def test_any_members_come_back(manifest: bytes, keys: bytes, data: dict[tuple[str, str, int], bytes]) -> None:
     file = io.BytesIO(build(manifest, keys, data))
     members = container.read(file)
-    container.verify_crcs(file, members)
+    assert all(container.digest_member(file, member)[1] == member.crc for member in members)
     found = [container.open_member(file, member).read() for member in members]
     assert found == [manifest, keys, *(data[name] for name in sorted(data))]
 

@@ -16,7 +16,6 @@ from anpr_share.periods import (
     day_of,
     day_start,
     delete_by,
-    first_live_day,
     is_expired,
     parse_day,
     parse_utc,
@@ -49,18 +48,6 @@ def test_an_end_only_shortens(day: date, limit: Duration, zone: ZoneInfo, ends: 
     due = delete_by(day, limit, zone, ends)
     assert due <= delete_by(day, limit, zone)
     assert is_expired(ends + ONE_DAY, day_start(ends + ONE_DAY, zone), limit, zone, ends)
-
-
-@given(INSTANTS, DURATIONS, ZONES)
-def test_the_first_live_day_is_live_and_the_day_before_is_not(now: datetime, limit: Duration, zone: ZoneInfo) -> None:
-    first = first_live_day(now, limit, zone)
-    assert not is_expired(first, now, limit, zone)
-    assert is_expired(first - ONE_DAY, now, limit, zone)
-
-
-@given(st.datetimes(timezones=st.just(UTC)), DURATIONS, ZONES)
-def test_there_is_a_first_live_day_at_any_time(now: datetime, limit: Duration, zone: ZoneInfo) -> None:
-    assert first_live_day(now, limit, zone) <= min(day_of(now, zone), date.max)
 
 
 @given(DAYS, ZONES)

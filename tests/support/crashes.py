@@ -68,8 +68,10 @@ def settled(made: World, site: str) -> None:
     """Nothing is under way, nothing lies about, and the ledger holds together."""
     require(not made.strays(), f"left behind: {made.strays()}")
     require(not table(made, site, "SELECT * FROM publication"), "a file is still recorded as under way")
-    checked = made.run("ledger", "verify", site=site)
-    require(checked.code == 0, f"the ledger: {checked.err}")
+    checked = made.run("--json", "ledger", "verify", site=site)
+    # Lines of a command that was killed before it signed are a finding until the next command that writes signs them.
+    unsigned = checked.code == 1 and checked.result["out_of_place"] > 0 and checked.result["clock_resets"] == 0
+    require(checked.code == 0 or unsigned, f"the ledger: {checked.code} {checked.err}")
 
 
 def exported(made: World, again: Done) -> str:

@@ -17,13 +17,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Final, Literal, NoReturn
 
-from anpr_share import part_check
+from anpr_share import child, part_check
 from anpr_share.errors import StorageError
 from anpr_share.site import database
 from tests.support.sites import Done
@@ -112,10 +112,10 @@ class _Counter:
     def _patch(self) -> None:
         fsync, execute, executemany = os.fsync, database.Connection.execute, database.Connection.executemany
 
-        def counted_fsync(descriptor: Any) -> None:
-            if self._inside(str(Path(f"/proc/self/fd/{descriptor}").readlink())):
+        def counted_fsync(fd: Any) -> None:
+            if self._inside(str(Path(f"/proc/self/fd/{fd}").readlink())):
                 self.hit()
-            fsync(descriptor)
+            fsync(fd)
 
         def counted(original: Callable[..., Any]) -> Callable[..., Any]:
             def run(connection: database.Connection, sql: str, *parameters: Any) -> Any:
@@ -172,22 +172,22 @@ def load_and_die(load: Callable[[], Done], before_work: Callable[[], object]) ->
     """
     _replace_workers()
     ForkedWorker.before_work = staticmethod(before_work)
-    say = part_check._Worker._say
+    say = child.Child.say
     told: list[None] = []
 
-    def say_and_die(self: part_check._Worker, message: dict[str, Any]) -> None:
+    def say_and_die(self: child.Child, message: Mapping[str, Any]) -> None:
         say(self, message)
         told.append(None)
         if len(told) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    part_check._Worker._say = say_and_die  # type: ignore[method-assign]
+    child.Child.say = say_and_die  # type: ignore[method-assign]
     load()
     os._exit(1)
 
 
 def _replace_workers() -> None:
-    part_check.subprocess = SimpleNamespace(  # type: ignore[attr-defined, assignment]
+    child.subprocess = SimpleNamespace(  # type: ignore[attr-defined, assignment]
         Popen=ForkedWorker, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL
     )
 

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
@@ -17,6 +17,7 @@ from anpr_share import container
 from anpr_share.errors import FormatError, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 MEMBERS: list[tuple[str, bytes]] = [
@@ -49,6 +50,11 @@ def raw(members: list[tuple[str, bytes]]) -> bytes:
     return bytes(out + container._ending(written))
 
 
+def sound(file: BinaryIO, members: Sequence[container.Member]) -> bool:
+    """Whether every member's content has the checksum that its headers say."""
+    return all(container.digest_member(file, member)[1] == member.crc for member in members)
+
+
 def refuse(data: bytes) -> FormatError:
     with pytest.raises(FormatError) as caught:
         container.read(io.BytesIO(data))
@@ -61,7 +67,7 @@ def test_what_is_written_is_read_back() -> None:
     members = container.read(file)
     assert [member.name for member in members] == [name for name, _ in MEMBERS]
     assert [container.open_member(file, member).read() for member in members] == [content for _, content in MEMBERS]
-    container.verify_crcs(file, members)
+    assert sound(file, members)
 
 
 def test_the_same_members_always_make_the_same_bytes() -> None:
@@ -121,17 +127,14 @@ def test_every_changed_bit_is_found() -> None:
         except FormatError:
             continue
         assert [container.digest_member(file, member)[0] for member in members] != digests, position
-        with pytest.raises(FormatError) as caught:
-            container.verify_crcs(file, members)
-        assert caught.value.step == 6
+        assert not sound(file, members)
 
 
 def test_a_checksum_changed_in_both_headers_is_found_by_comparing_it() -> None:
     crc = struct.pack("<I", zlib.crc32(MEMBERS[2][1]))
     assert build().count(crc) == 2
     file = io.BytesIO(build().replace(crc, b"\x00\x00\x00\x00"))
-    with pytest.raises(FormatError, match="checksum"):
-        container.verify_crcs(file, container.read(file))
+    assert not sound(file, container.read(file))
 
 
 def test_every_truncation_is_found() -> None:
@@ -360,7 +363,7 @@ def test_offsets_past_four_gibibytes_are_read_back(far: Path) -> None:
         members = container.read(file)
         assert [(member.name, member.size) for member in members[2:]] == FAR
         assert [container.open_member(file, member).read() for member in members[-2:]] == [b"x" * 5, b"x" * 7]
-        container.verify_crcs(file, members[-2:])
+        assert sound(file, members[-2:])
 
 
 def test_zip64_fields_stand_exactly_where_offsets_need_them(far: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -49,6 +49,26 @@ def test_a_fully_signed_agreement_is_accepted_and_says_its_terms() -> None:
     assert agreement.columns("reads") == ("vehicle", "camera", "captured_at")
     assert agreement.retention("reads") == agreement.retention("cameras") == Duration(months=12)
     assert agreement.retention("targets") == Duration(months=6)
+
+
+def test_a_day_is_deleted_by_its_tables_limit_and_never_after_the_agreement() -> None:
+    day = date(2026, 10, 1)
+    due = AGREEMENT.delete_by("targets", day)
+    assert due == datetime(2027, 4, 1, tzinfo=UTC) - timedelta(hours=1)  # 00:00 in London, where it is summer
+    assert not AGREEMENT.is_expired("targets", day, due - timedelta(seconds=1))
+    assert AGREEMENT.is_expired("targets", day, due)
+    ends = datetime(2027, 8, 31, 23, tzinfo=UTC)
+    assert AGREEMENT.delete_by("reads", day) == AGREEMENT.delete_by("cameras", day) == ends
+
+
+def test_an_undated_part_counts_from_the_earlier_of_making_and_loading() -> None:
+    made, loaded = datetime(2026, 10, 11, 22, tzinfo=UTC), datetime(2026, 10, 12, 12, tzinfo=UTC)
+    assert AGREEMENT.counted_day("undated", made, loaded) == date(2026, 10, 11)
+    assert AGREEMENT.counted_day("undated", loaded, made) == date(2026, 10, 11)
+    assert AGREEMENT.counted_day("undated", loaded, datetime(2026, 10, 11, 23, tzinfo=UTC)) == date(2026, 10, 12)
+    assert AGREEMENT.counted_day("2026-10-02", made, loaded) == date(2026, 10, 2)
+    with pytest.raises(FormatError):
+        AGREEMENT.counted_day("20261002", made, loaded)
 
 
 def test_its_parties_are_found_by_fingerprint_site_and_role() -> None:

@@ -15,9 +15,7 @@ from anpr_share.periods import (
     day_of,
     day_start,
     delete_by,
-    earliest_delete_by,
     effective_now,
-    first_live_day,
     is_expired,
     needs_authority,
     parse_day,
@@ -127,28 +125,6 @@ def test_a_day_is_live_until_the_second_it_is_due() -> None:
 def test_the_agreements_last_day_is_still_in_force() -> None:
     due = delete_by(date(2027, 3, 1), YEAR, LONDON, ends=date(2027, 8, 31))
     assert due == utc("2027-08-31T23:00:00")
-
-
-def test_of_several_limits_the_earliest_counts() -> None:
-    day = date(2026, 3, 1)
-    assert earliest_delete_by(day, [YEAR, WEEK], LONDON) == delete_by(day, WEEK, LONDON)
-    assert earliest_delete_by(day, [YEAR], LONDON, date(2026, 3, 1)) == utc("2026-03-02T00:00:00")
-
-
-def test_without_a_limit_there_is_no_delete_by() -> None:
-    with pytest.raises(UsageError):
-        earliest_delete_by(date(2026, 3, 1), [], LONDON)
-
-
-def test_the_first_live_day_changes_at_local_midnight() -> None:
-    assert first_live_day(utc("2027-06-29T22:59:59"), YEAR, LONDON) == date(2026, 6, 30)
-    assert first_live_day(utc("2027-06-29T23:00:00"), YEAR, LONDON) == date(2026, 7, 1)
-
-
-def test_after_a_leap_day_the_first_live_day_skips_none() -> None:
-    # 28 and 29 February 2028 are both due on 28 February 2029.
-    assert first_live_day(utc("2029-02-27T12:00:00"), YEAR, LONDON) == date(2028, 2, 28)
-    assert first_live_day(utc("2029-02-28T00:00:00"), YEAR, LONDON) == date(2028, 3, 1)
 
 
 def test_older_reads_need_an_authority_from_the_ninetieth_day() -> None:

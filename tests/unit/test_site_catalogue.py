@@ -49,7 +49,7 @@ BUNDLE = Bundle(
 PART = Part(
     "b1", "reads", "2026-10-01", 0, "msv", "force", 10, 1000, "23" * 32, "store/msv/reads/2026-10-01/b1-0.parquet"
 )
-REGISTERED = Registered("inbox/x.csv", "extract", "msv", AT, None, AT)
+REGISTERED = Registered("inbox/x.csv", "extract", "msv", AT, AT)
 AUTHENTICATED: list[Any] = [PARTNER, AGREEMENT, REQUEST, WINDOW, BUNDLE, PART, REGISTERED]
 PLAIN: list[Any] = [
     HeldDay("msv", "force", "reads", "2026-10-01", "b1"),
@@ -191,7 +191,7 @@ def test_only_a_higher_version_replaces_an_agreement(db: database.Connection, va
 
 def test_a_closed_agreement_stays_closed(db: database.Connection, vault: Vault) -> None:
     catalogue.accept(db, vault, AGREEMENT)
-    catalogue.close(db, vault, "msv", AT)
+    put(db, replace(AGREEMENT, closed_at=AT), vault)
     assert catalogue.agreement(db, vault, "msv") == replace(AGREEMENT, closed_at=AT)
     with pytest.raises(PolicyError, match="closed"):
         catalogue.accept(db, vault, replace(AGREEMENT, version=2, digest="22" * 32))
@@ -236,27 +236,17 @@ def test_bundles_and_parts_are_found_by_what_they_belong_to(db: database.Connect
     assert [item.tbl for item in holdings.parts(db, vault)] == ["targets"]
 
 
-def test_a_bundle_keeps_its_receipt(db: database.Connection, vault: Vault) -> None:
-    store(db, vault, BUNDLE, PART)
-    holdings.set_receipt(db, vault, "b1", b"receipt")
-    assert holdings.bundle(db, vault, "b1") == replace(BUNDLE, receipt=b"receipt")
-    with pytest.raises(StorageError, match="no such bundle"):
-        holdings.set_receipt(db, vault, "b9", b"receipt")
-
-
 def test_a_part_needs_its_bundle(db: database.Connection, vault: Vault) -> None:
     with pytest.raises(StorageError):
         add(db, PART, vault)
 
 
-def test_a_held_day_is_not_held_twice_unless_released(db: database.Connection) -> None:
+def test_a_held_day_is_not_held_twice(db: database.Connection) -> None:
     day = HeldDay("msv", "force", "reads", "2026-10-01", "b1")
     holdings.hold(db, [day, replace(day, source="other-force"), replace(day, tbl="targets")])
     with pytest.raises(PolicyError, match="already held") as caught:
         holdings.hold(db, [replace(day, bundle="b2")])
     assert caught.value.step == 5
-    holdings.release_day(db, "msv", "force", "reads", "2026-10-01")
-    holdings.hold(db, [replace(day, bundle="b2")])
     assert holdings.held_days(db, "msv", "force", "reads") == {"2026-10-01"}
 
 
@@ -279,8 +269,13 @@ def test_registered_files_come_in_the_order_of_their_dates(db: database.Connecti
     sooner = replace(REGISTERED, path="outbox/y.csv", kind="output", delete_by=AT.replace(year=2025))
     store(db, vault, REGISTERED, sooner)
     assert holdings.registered(db, vault) == (sooner, REGISTERED)
-    holdings.unregister(db, "outbox/y.csv")
-    assert holdings.registered(db, vault) == (REGISTERED,)
+
+
+def test_a_file_used_under_two_agreements_keeps_both_dates(db: database.Connection, vault: Vault) -> None:
+    later = replace(REGISTERED, agreement="other", delete_by=AT.replace(year=2028))
+    for record in (REGISTERED, later, replace(REGISTERED, at=AT.replace(year=2027))):
+        put(db, record, vault)
+    assert holdings.registered(db, vault) == (replace(REGISTERED, at=AT.replace(year=2027)), later)
 
 
 def test_coverage_receipts_and_witnesses_are_listed(db: database.Connection) -> None:

@@ -313,3 +313,10 @@ def test_a_full_disk_leaves_everything_as_it_was(db: database.Connection) -> Non
 def test_creating_over_an_existing_site_is_refused(paths: Paths) -> None:
     with pytest.raises(StorageError, match="exists already"):
         database.create(paths)
+
+
+def test_a_text_that_is_not_utf_8_is_damage_and_is_not_quoted(db: database.Connection) -> None:
+    with pytest.raises(StorageError, match="is damaged") as caught:
+        db.rows("SELECT CAST(x'41423132434445ff' AS TEXT)")
+    assert "AB12CDE" not in str(caught.value)
+    assert caught.value.__suppress_context__

@@ -406,3 +406,22 @@ def test_an_account_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -
     assert operating_system_account() == "unknown"
     monkeypatch.setattr("getpass.getuser", lambda: "a\nb")
     assert operating_system_account() == "a?b"
+
+
+def test_lines_that_lie_about_their_numbers_hold_nobody_up(db: database.Connection, ledger: Ledger) -> None:
+    log(db, ledger)
+    (line,) = ledger.stored()
+    forged = line.replace(b'"leapt":false', b'"leapt":true').replace(b'"seq":1,', b'"seq":1000000000,')
+    db.execute("UPDATE ledger SET line = ?", (forged,))
+    assert ledger.last_time() is None
+
+
+def test_the_last_line_about_an_event_is_found(db: database.Connection, ledger: Ledger) -> None:
+    log(db, ledger, "restored")
+    for _ in range(60):
+        log(db, ledger)
+    with transaction(db):
+        ledger.append("purge", "subject", {"event": "restored"}, now=NOW)
+    found = ledger.last_of("restored", "collection")
+    assert (found.seq if found else None) == 1
+    assert ledger.last_of("erasure") is None

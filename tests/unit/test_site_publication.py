@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from anpr_share.errors import FormatError, StorageError
+from anpr_share.errors import FormatError, StorageError, UsageError
 from anpr_share.site import database, publication
 from anpr_share.site.database import transaction
 from anpr_share.site.files import sync_file
@@ -105,12 +105,65 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_recorded(paths: Pat
     assert taken.read_bytes() == b"mine"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_made(paths: Paths, db: database.Connection) -> None:
+    with pytest.raises(UsageError, match="not UTF-8: rename it"):
+        publication.stage(db, paths, [paths.outbox / "new" / os.fsdecode(b"r\xffeads.csv")])
+    assert not (paths.outbox / "new").exists()
+    assert publication.pending(db, paths) == ()
+
+
+def test_a_record_of_a_name_that_no_file_can_have_is_refused(paths: Paths, db: database.Connection) -> None:
+    db.execute("INSERT INTO publication VALUES (?, ?, 'staging')", ("0" * 32, "a\0b"))
+    with pytest.raises(FormatError, match="not one of ours"):
+        publication.recover(db, paths)
+
+
 def test_what_fails_is_abandoned_without_a_trace(paths: Paths, db: database.Connection) -> None:
     publications = staged(db, paths, *(paths.root / final for final in FINALS))
     publication.abandon(db, paths, publications)
     assert files_below(paths.root) == set()
     assert list(paths.store.iterdir()) == []
     assert publication.pending(db, paths) == ()
+
+
+def test_publishing_finishes_what_was_committed_and_abandons_the_rest(paths: Paths, db: database.Connection) -> None:
+    seen, unseen = paths.outbox / "seen", paths.outbox / "unseen"
+    with publication.publishing(db, paths, [seen, unseen]) as files:
+        for item in files:
+            item.temporary.write_bytes(b"whole")
+        with transaction(db):
+            publication.commit(db, files[:1])
+        assert not seen.exists()
+    assert files_below(paths.root) == {"outbox/seen"}
+    assert publication.pending(db, paths) == ()
+
+
+def test_publishing_leaves_nothing_of_what_fails(paths: Paths, db: database.Connection) -> None:
+    def interrupted() -> None:
+        with publication.publishing(db, paths, [paths.outbox / "x"]) as (item,):
+            item.temporary.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert files_below(paths.root) == set()
+    assert publication.pending(db, paths) == ()
+
+
+def test_publishing_that_fails_after_the_decision_is_finished_by_the_next(
+    paths: Paths, db: database.Connection
+) -> None:
+    def interrupted() -> None:
+        with publication.publishing(db, paths, [paths.outbox / "x"]) as files:
+            files[0].temporary.write_bytes(b"whole")
+            with transaction(db):
+                publication.commit(db, files)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert publication.recover(db, paths).finished == (paths.outbox / "x",)
 
 
 def test_what_is_committed_is_not_abandoned(paths: Paths, db: database.Connection) -> None:

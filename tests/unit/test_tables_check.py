@@ -18,7 +18,7 @@ from anpr_share.errors import AnprShareError, InputError, StorageError, UsageErr
 from anpr_share.tables import blocks
 from anpr_share.tables.check import check_extract
 from anpr_share.tables.profile import load_profile, parse_profile
-from anpr_share.tables.report import Place
+from anpr_share.tables.report import Place, rejects_file
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
@@ -107,15 +107,27 @@ def test_rejects_say_file_row_and_rule_and_nothing_else(tmp_path: Path) -> None:
     ]
 
 
-def test_a_check_that_fails_leaves_the_rejects_as_they_were(tmp_path: Path) -> None:
+def test_a_check_that_fails_leaves_no_rejects(tmp_path: Path) -> None:
     extract = write(tmp_path, HEADER + BAD + "x\0\n")
-    rejects = write(tmp_path, "before", "rejects.csv")
+    rejects = tmp_path / "rejects.csv"
 
     with pytest.raises(InputError):
         check_extract([extract], READS, now=NOW, rejects=rejects)
 
-    assert rejects.read_text(encoding="utf-8") == "before"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["reads.csv", "rejects.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["reads.csv"]
+
+
+def test_rejects_never_overwrite_any_file(tmp_path: Path) -> None:
+    taken = write(tmp_path, "before", "rejects.csv")
+
+    with pytest.raises(StorageError, match="already where the rejects"), rejects_file(taken, ["reads.csv"]):
+        raise AssertionError("nothing is to be written")
+    with pytest.raises(StorageError, match="already where"), rejects_file(tmp_path / "new.csv", ["reads.csv"]):
+        write(tmp_path, "in between", "new.csv")
+
+    assert taken.read_text(encoding="utf-8") == "before"
+    assert (tmp_path / "new.csv").read_text(encoding="utf-8") == "in between"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "rejects.csv"]
 
 
 def test_rejects_never_overwrite_the_extract_and_need_a_folder(tmp_path: Path) -> None:

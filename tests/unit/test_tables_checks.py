@@ -299,5 +299,12 @@ def test_swapped_columns_stop_the_work_above_a_tenth(plates: int, refused: bool)
         counted(READS).refuse()
 
 
+def test_blank_cells_are_not_counted_when_columns_may_be_swapped() -> None:
+    swapped = SwappedColumns(TARGETS, "log")
+    swapped.add_cells(pl.Series(["AB12CDE", *["LOG"] * 8, " ", "", None]))
+    with pytest.raises(InputError, match="of 9 cells"):
+        swapped.refuse()
+
+
 def test_an_extract_without_any_such_cell_is_not_called_swapped() -> None:
     SwappedColumns(TARGETS, "log").refuse()

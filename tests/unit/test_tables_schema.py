@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from anpr_share.errors import UsageError
-from anpr_share.tables.schema import Kind, check_release, load, release_columns, tables
+from anpr_share.tables.schema import Kind, check_release, load, tables
 from anpr_share.vrm import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def test_the_families_are_those_of_the_normaliser() -> None:
 def test_columns_have_one_type_each() -> None:
     assert READS.polars(["captured_at", "vehicle"]) == {"captured_at": pl.Datetime("us", "UTC"), "vehicle": pl.String()}
     assert load("release", "targets").polars(["convicted_on"]) == {"convicted_on": pl.Date()}
-    assert release_columns("cameras") == ("camera", "kind", "road_class", "area_type")
+    assert load("release", "cameras").names == ("camera", "kind", "road_class", "area_type")
 
 
 def test_what_is_not_there_is_refused() -> None:

@@ -146,6 +146,14 @@ def test_dates_are_days_empty_or_unreadable() -> None:
     assert (typed.to_list(), none.to_list()) == ([date(2026, 8, 30)], [False])
 
 
+def test_typed_days_outside_the_years_of_rules_are_unreadable() -> None:
+    cells = [date(1899, 12, 31), date(1900, 1, 1), date(9998, 12, 31), date(9999, 1, 1), None]
+    days, unreadable = parse_dates(pl.DataFrame({"d": cells}), DateColumn(columns=("d",), format="%d/%m/%Y"))
+
+    assert days.to_list() == [None, date(1900, 1, 1), date(9998, 12, 31), None, None]
+    assert unreadable.to_list() == [True, False, False, True, False]
+
+
 @given(
     st.lists(st.datetimes(datetime(1950, 1, 1), datetime(2036, 12, 31)), min_size=1, max_size=30),  # noqa: DTZ001
     st.sampled_from([LONDON, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -14,9 +15,17 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.draft import draft_toml
 from anpr_share.documents.identity import spoken
 from anpr_share.documents.keys import SigningKey, seal
-from anpr_share.errors import AnprShareError, FormatError, LockedError, PolicyError, UsageError, VerificationError
+from anpr_share.errors import (
+    AnprShareError,
+    FormatError,
+    LockedError,
+    PolicyError,
+    StorageError,
+    UsageError,
+    VerificationError,
+)
 from anpr_share.pseudonyms import LinkageKey
-from anpr_share.site import catalogue, holdings
+from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, partners
 from tests.support.documents import Fields, changed
@@ -111,6 +120,67 @@ def test_nobody_signs_with_a_partner_who_is_revoked_or_has_another_identity(worl
         agreements.accept(world.uni, data)
 
 
+def test_a_party_revoked_while_the_terms_are_read_stays_revoked_and_nothing_is_signed(world: World) -> None:
+    world.create("kent-police", "police")
+    kent = world.site("kent-police")
+    data = world.signed("kent-police", LANCS, UNI, id="new-2026").envelope.encode()
+    out = world.free("agreement.json")
+
+    def confirm(_text: str) -> bool:
+        partners.pin(kent, world.lancs.identity, world.lancs.identity.fingerprint, refuse)
+        partners.revoke(kent, LANCS)
+        return True
+
+    with pytest.raises(PolicyError, match="revoked"):
+        agreements.sign(kent, data, out, confirm)
+    assert not out.exists()
+    assert [(item.id, item.status) for item in partners.listed(kent)] == [(LANCS, "revoked")]
+    assert "agreement-signed" not in world.events("kent-police")
+
+
+def test_a_signature_that_is_not_recorded_is_not_written_either(world: World) -> None:
+    data = world.signed(id="new-2026").envelope.encode()
+    out = world.free("agreement.json")
+    with (
+        mock.patch.object(publication, "commit", side_effect=StorageError("the disk is full")),
+        pytest.raises(StorageError),
+    ):
+        agreements.sign(world.uni, data, out, lambda _: True)
+    assert list(out.parent.iterdir()) == []
+    assert "agreement-signed" not in world.events(UNI)
+    out.write_text("mine")
+    with pytest.raises(StorageError, match="already"):
+        agreements.sign(world.uni, data, out, lambda _: True)
+    assert out.read_text() == "mine"
+    assert "agreement-signed" not in world.events(UNI)
+
+
+@pytest.mark.parametrize("field", ["title", "purpose"])
+@pytest.mark.parametrize("text", ["the movements of AB12 CDE", "ab" * 16, f"{'long ' * 30}AB12CDE"])
+def test_no_agreement_that_holds_a_plate_is_signed_or_accepted(world: World, field: str, text: str) -> None:
+    data = world.signed(id="new-2026", **{field: text}).envelope.encode()
+    out = world.free("agreement.json")
+    for attempt in (
+        lambda: agreements.sign(world.uni, data, out, lambda _: True),
+        lambda: agreements.accept(world.uni, data),
+    ):
+        with pytest.raises(PolicyError, match="plate") as caught:
+            attempt()
+        assert text not in f"{caught.value.message} {caught.value.hint}"
+    assert not out.exists()
+    path = world.free("signed.json")
+    path.write_bytes(data)
+    assert world.cli(UNI, "agreement", "accept", path) == PolicyError.exit_code
+
+
+def test_an_unknown_agreement_cannot_be_shown(world: World) -> None:
+    [shown] = agreements.listed(world.uni, AGREEMENT)
+    assert (shown,) == agreements.listed(world.uni)
+    with pytest.raises(PolicyError, match="no such agreement"):
+        agreements.listed(world.uni, "nothing")
+    assert world.cli(UNI, "agreement", "show", "nothing") == PolicyError.exit_code
+
+
 def test_an_agreement_is_accepted_only_from_pinned_parties(world: World) -> None:
     world.create("kent-police", "police")
     data = world.signed("kent-police", UNI, id="new-2026").envelope.encode()
@@ -159,7 +229,7 @@ def test_a_higher_version_replaces_and_the_linkage_key_stays(world: World) -> No
     assert held is not None
     before = agreements.linkage_key(world.lancs, AGREEMENT).check
     agreement = accepted(world, version=2, supersedes=held.digest, reads__retention="P6M")
-    assert agreements.in_force(world.uni, AGREEMENT).digest == agreement.digest
+    assert agreements.current(world.uni, AGREEMENT).digest == agreement.digest
     assert agreements.linkage_key(world.lancs, AGREEMENT).check == before
     with pytest.raises(PolicyError, match="does not replace"):
         agreements.accept(world.uni, held.envelope)
@@ -209,12 +279,12 @@ def test_the_terms_are_shown_whole(world: World) -> None:
 
 
 def test_without_an_id_the_only_agreement_is_meant(world: World) -> None:
-    assert agreements.in_force(world.uni, None).id == AGREEMENT
+    assert agreements.current(world.uni, None).id == AGREEMENT
     accepted(world, id="second")
     with pytest.raises(UsageError, match="2 agreements"):
-        agreements.in_force(world.uni, None)
+        agreements.current(world.uni, None)
     with pytest.raises(PolicyError, match="no such agreement"):
-        agreements.in_force(world.uni, "nothing")
+        agreements.current(world.uni, "nothing")
 
 
 # Key shares.
@@ -301,7 +371,7 @@ def test_the_share_of_one_agreement_does_not_open_under_another(world: World) ->
 
 def test_a_second_different_key_is_refused(world: World) -> None:
     held = agreements.linkage_key(world.wyp, AGREEMENT).check
-    fields = share_fields(world, agreements.in_force(world.wyp, AGREEMENT), world.lancs, world.wyp)
+    fields = share_fields(world, agreements.current(world.wyp, AGREEMENT), world.lancs, world.wyp)
     with pytest.raises(PolicyError, match="another linkage key"):
         agreements.accept_key(world.wyp, share(fields, world.lancs.signing_key))
     assert agreements.linkage_key(world.wyp, AGREEMENT).check == held

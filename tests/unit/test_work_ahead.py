@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
 def test_closing_early_ends_the_thread_and_the_source() -> None:
     ended = threading.Event()
 
-    def items() -> Iterator[int]:
+    def items() -> Generator[int, None, None]:
         try:
             while True:
                 yield 1

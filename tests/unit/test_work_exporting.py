@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,7 +29,6 @@ from anpr_share.errors import (
 from anpr_share.periods import Duration
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
-from anpr_share.site.vault import delete_secret
 from anpr_share.tables.profile import load_profile
 from anpr_share.work import agreements, exporting, inspecting, partners, requesting
 from anpr_share.work.progress import silent
@@ -232,7 +233,7 @@ def test_a_force_asks_for_nothing_and_a_university_exports_nothing(world: World)
 def test_without_the_linkage_key_nothing_is_exported(world: World) -> None:
     request = world.request()
     with world.lancs.transaction():
-        delete_secret(world.lancs.db, agreements.LINKAGE, AGREEMENT)
+        world.lancs.db.execute("DELETE FROM vault.secret WHERE kind = ?", (agreements.LINKAGE,))
     refused(world, request, written(world), LockedError, "linkage key")
 
 
@@ -332,8 +333,8 @@ def test_a_place_that_is_taken_or_an_extract_that_is_not_there_is_the_disks_faul
 
 def test_profiles_of_the_other_table_are_wrong_usage(world: World) -> None:
     targets = targets_input(world.free("targets.csv"), TARGETS)
-    refused(world, world.request(), targets, UsageError, "another table")
-    refused(world, world.request(), written(world), UsageError, "another table", targets=written(world))
+    refused(world, world.request(), targets, UsageError, "is for targets")
+    refused(world, world.request(), written(world), UsageError, "is for reads", targets=written(world))
 
 
 def test_targets_that_the_agreement_does_not_have_stay(world: World) -> None:
@@ -386,3 +387,53 @@ def test_a_sample_keeps_the_same_vehicles_in_both_forces_and_every_target(world:
     below = {plate for plate in plates if key.sample(plate) < 0.3 * 2**64}
     expected: Callable[[str], str] = key.vrm
     assert kept[LANCS] == kept[WYP] == {expected(plate) for plate in below | {"AB02CDE", "AB02CDF"}}
+
+
+def test_a_bundle_and_its_rejects_are_readable_by_their_owner_alone(world: World) -> None:
+    before = os.umask(0)
+    try:
+        bundle, rejects = world.free("b.anpr.zip"), world.free("rejects.csv")
+        export(world, world.request(), written(world), bundle, rejects=rejects)
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (bundle, rejects)] == [0o600, 0o600]
+    assert rejects.read_text(encoding="utf-8").splitlines() == ["file,row,rule", "reads.csv,6,vrm-partial"]
+
+
+def test_the_rejects_never_take_the_place_of_the_extract(world: World) -> None:
+    source = written(world)
+    extract = Path(source.paths[0])
+    before = extract.read_bytes()
+    refused(world, world.request(), source, StorageError, "already", rejects=extract)
+    assert extract.read_bytes() == before
+
+
+def test_no_text_of_the_agreement_enters_the_ledger(world: World) -> None:
+    export(world, world.request(), written(world), world.free("b.anpr.zip"))
+    lines = b"\n".join(world.lancs.ledger.stored())
+    assert b"Mapping modern slavery" not in lines
+
+
+def test_targets_that_all_stay_are_still_accounted_for(world: World) -> None:
+    victims = [row for row in TARGETS if row[-1] == "victim"]
+    source = targets_input(world.free("targets.csv"), victims)
+    bundle = world.free("b.anpr.zip")
+    result = export(world, world.request(), written(world), bundle, targets=source)
+    assert (quality(result, "targets").rows_out, quality(result, "targets").withheld) == (0, {"victim": 1})
+    assert [table.table for table in inspecting.inspect(bundle).tables] == ["reads"]
+    world.load(bundle)
+
+
+def test_an_extract_of_several_files_is_registered_file_by_file_with_its_oldest_day(world: World) -> None:
+    folder = world.free("x").parent
+    for name, rows in (("a.csv", READS[:3]), ("b.csv", READS[3:])):
+        reads_input(folder / name, rows)
+    old = ("AB12CDE", "CAM-1", "2026-09-20T08:00:00Z")
+    reads_input(folder / "c.csv", [old])
+    source = exporting.Input((str(folder / "*.csv"),), load_profile("plain-reads"))
+    export(world, world.request(), source, world.free("b.anpr.zip"))
+    known = {Path(item.path).name: item for item in holdings.registered(world.lancs.db, world.lancs.vault)}
+    assert {"a.csv", "b.csv", "c.csv"} <= set(known)
+    assert known["a.csv"].delete_by == datetime(2027, 9, 19, 23, tzinfo=UTC)
+    assert known["b.anpr.zip"].delete_by > known["a.csv"].delete_by

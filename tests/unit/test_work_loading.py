@@ -13,11 +13,11 @@ from anpr_share import part_check
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
-from anpr_share.errors import StorageError
+from anpr_share.errors import PolicyError, StorageError
 from anpr_share.parquet import part_key, read_part
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import KeyPlace
-from anpr_share.work import arriving, loading, reading, verifying
+from anpr_share.work import arriving, loading, reading, receipting
 from anpr_share.work.progress import silent
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, READS, TARGETS, UNI, WYP, World
 
@@ -162,14 +162,6 @@ def test_a_bundle_without_targets_replaces_none(world: World) -> None:
     assert targets_of(world) == [2]
 
 
-def test_targets_count_from_the_earlier_of_making_and_loading(world: World) -> None:
-    agreement = world.agree(id="other")
-    made, loaded = datetime(2026, 10, 11, 22, tzinfo=UTC), datetime(2026, 10, 12, 12, tzinfo=UTC)
-    assert loading.counted_day("undated", made, loaded, agreement) == date(2026, 10, 11)
-    assert loading.counted_day("undated", loaded, made, agreement) == date(2026, 10, 11)
-    assert loading.counted_day("2026-10-02", made, loaded, agreement) == date(2026, 10, 2)
-
-
 def test_a_receipt_that_cannot_be_written_stops_the_load(world: World) -> None:
     bundle = world.export()
     taken = world.free("receipt.json")
@@ -178,6 +170,7 @@ def test_a_receipt_that_cannot_be_written_stops_the_load(world: World) -> None:
         loading.load(world.uni, bundle, taken, silent)
     assert taken.read_text() == "mine"
     assert world.stored() == []
+    assert "load-refused" not in world.events(UNI)
     assert world.load(bundle).rows == {"reads": 6}
 
 
@@ -191,6 +184,7 @@ def test_a_load_that_fails_in_its_transaction_leaves_nothing(world: World) -> No
     assert world.stored() == []
     assert list(world.uni.paths.outbox.iterdir()) == []
     assert holdings.bundles(world.uni.db, world.uni.vault) == ()
+    assert holdings.unreported_refusals(world.uni.db, LANCS) == ()
     assert world.load(bundle).rows == {"reads": 6}
 
 
@@ -220,11 +214,38 @@ def test_one_window_after_another_of_a_standing_request(world: World) -> None:
     assert holdings.onetime_places(world.uni.db) == ()
 
 
-def test_seen_keys_are_compared_by_their_marks() -> None:
-    marks = {("reads", DAY_1): b"a", ("reads", DAY_2): b"b"}
-    verifying.require_unseen(marks, frozenset({b"c"}))
-    with pytest.raises(Exception, match="used before"):
-        verifying.require_unseen(marks, frozenset({b"b"}))
+def test_what_went_wrong_here_is_not_reported_to_the_force(world: World) -> None:
+    bundle = world.export()
+    taken = world.free("receipt.json")
+    taken.write_text("mine")
+    with pytest.raises(StorageError):
+        loading.load(world.uni, bundle, taken, silent)
+    world.load(bundle)
+    with pytest.raises(StorageError):
+        loading.load(world.uni, bundle, taken, silent)
+    world.clock.now -= timedelta(minutes=6)
+    with pytest.raises(PolicyError, match="clock"):
+        world.load(bundle)
+    assert holdings.unreported_refusals(world.uni.db, LANCS) == ()
+    assert "load-refused" not in world.events(UNI)
+
+
+def test_a_table_of_which_nothing_may_leave_is_accounted_for_and_loaded_as_none(world: World) -> None:
+    forged = world.forge(world.export(targets=TARGETS))
+    forged.manifest["tables"] = [item for item in forged.manifest["tables"] if item["name"] == "reads"]
+    forged.sealed["keys"] = [item for item in forged.sealed["keys"] if item["table"] == "reads"]
+    forged.parts = {name: part for name, part in forged.parts.items() if "/targets/" not in name}
+    account = forged.quality("targets")
+    account["withheld"]["victim"] = account["withheld"].get("victim", 0) + account.pop("rows_out")
+    account["rows_out"] = 0
+    result = world.load(forged.write())
+    assert result.rows == {"reads": 6}
+    [bundle] = holdings.bundles(world.uni.db, world.uni.vault)
+    assert bundle.quality is not None
+    quality = validate(Quality, bundle.quality, "quality record").of("targets")
+    assert quality is not None
+    assert (quality.rows_out, quality.withheld["victim"]) == (0, 3)
+    assert receipting.accept(world.lancs, result.receipt.read_bytes()).loaded == 1
 
 
 def test_the_rows_of_a_bundle_are_those_that_were_accepted(world: World) -> None:

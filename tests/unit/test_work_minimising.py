@@ -22,7 +22,7 @@ from anpr_share.tables.extract import Batch
 from anpr_share.tables.profile import Profile, parse_profile
 from anpr_share.vrm import canonicalise
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW
-from anpr_share.work.minimising import ReadsPipeline, ReadsRules, withhold_rule
+from anpr_share.work.minimising import ReadsPipeline, ReadsRules, open_reads, withhold_rule
 from anpr_share.work.progress import silent
 
 SECRET = bytes(range(32))
@@ -57,7 +57,8 @@ def pipeline(
     targets: frozenset[str] = frozenset(),
     profile: Profile | None = None,
     capacity: int = 10_000,
-    **limits: int,
+    buffered_rows: int = 1_000_000,
+    part_rows: int = 1_000_000,
 ) -> ReadsPipeline:
     rules = ReadsRules(tuple(columns), resolution, zone, NOW, withhold, targets)
     plates = PlateTable(
@@ -67,7 +68,15 @@ def pipeline(
         capacity=capacity,
     )
     cameras = CameraTable(KEY, SITE)
-    return ReadsPipeline(profile or parse_profile(PROFILE), rules, plates, cameras, scratch=scratch, **limits)
+    return ReadsPipeline(
+        profile or parse_profile(PROFILE),
+        rules,
+        plates,
+        cameras,
+        scratch=scratch,
+        buffered_rows=buffered_rows,
+        part_rows=part_rows,
+    )
 
 
 def batch(rows: Sequence[Row], columns: Sequence[str] = ALL) -> Batch:
@@ -245,7 +254,7 @@ def test_swapped_columns_stop_the_reading(tmp_path: Path) -> None:
     extract.write_text("x,feed,vrm,captured_at,confidence\n" + rows, encoding="utf-8")
     swapped = parse_profile(PROFILE.replace('"camera"]', '"vrm"]').replace('vrm = "vrm"', 'vrm = "x"'))
     with pytest.raises(InputError, match="swapped") as caught:
-        pipeline(tmp_path / "none", profile=swapped).read([str(extract)], silent)
+        pipeline(tmp_path / "none", profile=swapped).read(open_reads([str(extract)], swapped, ALL), silent)
     assert "CDE" not in caught.value.message
 
 
@@ -267,19 +276,24 @@ def scenario(tmp_path: Path, rows: int) -> tuple[Path, Profile]:
     return path, parse_profile(PLAIN_PROFILE)
 
 
-@pytest.mark.parametrize("limits", [{"capacity": 900}, {"buffered_rows": 3_000}, {"part_rows": 1_000}])
-def test_spilling_and_splitting_change_nothing(tmp_path: Path, limits: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("capacity", "buffered_rows", "part_rows"),
+    [(900, 1_000_000, 12_000), (10_000, 3_000, 12_000), (10_000, 1_000_000, 1_000)],
+)
+def test_spilling_and_splitting_change_nothing(
+    tmp_path: Path, capacity: int, buffered_rows: int, part_rows: int
+) -> None:
     extract, profile = scenario(tmp_path, 12_000)
     plain = pipeline(tmp_path, profile=profile)
-    plain.read([str(extract)], silent)
+    plain.read(open_reads([str(extract)], profile, ALL), silent)
     expected = released(plain)
-    small = pipeline(tmp_path, profile=profile, **limits)
-    small.read([str(extract)], silent)
+    small = pipeline(tmp_path, profile=profile, capacity=capacity, buffered_rows=buffered_rows, part_rows=part_rows)
+    small.read(open_reads([str(extract)], profile, ALL), silent)
     pieces = {day: list(frames) for day, frames in small.days()}
     assert list(pieces) == list(expected)
     for day, frames in pieces.items():
         assert pl.concat(frames).equals(expected[day])
-        assert max(frame.height for frame in frames) <= limits.get("part_rows", 12_000)
+        assert max(frame.height for frame in frames) <= part_rows
     assert small.tally == plain.tally
     assert [path.name for path in tmp_path.iterdir()] == ["reads.csv"]
 
@@ -287,7 +301,7 @@ def test_spilling_and_splitting_change_nothing(tmp_path: Path, limits: dict[str,
 def test_spilled_rows_are_encrypted(tmp_path: Path) -> None:
     extract, profile = scenario(tmp_path, 4_000)
     made = pipeline(tmp_path, profile=profile, capacity=300)
-    made.read([str(extract)], silent)
+    made.read(open_reads([str(extract)], profile, ALL), silent)
     spills = sorted(tmp_path.glob("spill-*"))
     assert spills
     tokens = made._plates.frame["vehicle"].drop_nulls().to_list()
@@ -300,8 +314,9 @@ def test_every_token_of_two_million_rows_is_the_hmac_of_its_plate(tmp_path: Path
     extract = tmp_path / "reads.csv"
     made_up = Scenario(seed=5, first=date(2026, 10, 1), days=8, reads_per_day=250_000, distinct=0.2, messy=False)
     write_reads_csv(extract, made_up)
-    made = pipeline(tmp_path, profile=parse_profile(PLAIN_PROFILE), capacity=150_000)
-    made.read([str(extract)], silent)
+    profile = parse_profile(PLAIN_PROFILE)
+    made = pipeline(tmp_path, profile=profile, capacity=150_000)
+    made.read(open_reads([str(extract)], profile, ALL), silent)
     found = pl.concat(pl.concat(frames) for _, frames in made.days())
     rows = pl.read_csv(extract, infer_schema=False)
     direct = {

@@ -98,6 +98,44 @@ def test_a_revoked_partner_is_trusted_no_more_and_comes_back_only_by_replacement
     assert partners.require_pinned(world.uni, lancs.fingerprint) == lancs
 
 
+def test_a_revocation_while_a_person_reads_the_prompt_is_not_undone(world: World) -> None:
+    fresh = identity()
+
+    def confirm(_text: str) -> bool:
+        partners.pin(world.uni, fresh, fresh.fingerprint, refuse)
+        partners.revoke(world.uni, NEW)
+        return True
+
+    with pytest.raises(PolicyError, match="revoked"):
+        partners.pin(world.uni, fresh, None, confirm)
+    assert status(world)[NEW] == "revoked"
+
+
+def test_a_partner_that_was_pinned_while_a_person_was_asked_is_pinned_once(world: World) -> None:
+    fresh = identity()
+    before = world.events(UNI)
+
+    def confirm(_text: str) -> bool:
+        partners.pin(world.uni, fresh, fresh.fingerprint, refuse)
+        return True
+
+    assert partners.pin(world.uni, fresh, None, confirm).status == "pinned"
+    assert world.events(UNI) == [*before, "partner-pinned"]
+
+
+def test_a_partner_changed_while_its_replacement_was_confirmed_is_not_replaced(world: World) -> None:
+    fresh = identity(LANCS)
+
+    def confirm(_text: str) -> bool:
+        partners.revoke(world.uni, LANCS)
+        return True
+
+    with pytest.raises(PolicyError, match="was changed"):
+        partners.replace(world.uni, fresh, None, confirm)
+    assert status(world)[LANCS] == "revoked"
+    assert world.events(UNI)[-1] == "partner-revoked"
+
+
 def test_nobody_unknown_is_revoked_and_nobody_pins_himself(world: World) -> None:
     with pytest.raises(PolicyError):
         partners.revoke(world.uni, NEW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from anpr_share.api import Site
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, UsageError, VerificationError
 from anpr_share.pseudonyms import LinkageKey
-from anpr_share.site import holdings
+from anpr_share.site import holdings, store
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, reading
 from tests.support.exchange import (
@@ -158,6 +159,29 @@ def test_a_frame_left_open_shows_nothing_that_expired_since(world: World) -> Non
         assert linked.collect().height == (3 if targets else 0)
 
 
+@pytest.mark.parametrize("table", ["reads", "linked"])
+def test_a_frame_taken_in_batches_ends_where_its_days_do(
+    world: World, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    world.agree(id="brief", reads__retention="P12D")
+    world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
+    read = store._read_group
+
+    def slowly(group: Sequence[store.LivePart], wanted: Sequence[str], predicate: pl.Expr | None) -> Any:
+        found = read(group, wanted, predicate)
+        if any(part.day == DAYS[0] and "reads" in str(part.path) for part in group):
+            world.clock.now += timedelta(days=2)
+        return found
+
+    monkeypatch.setattr(store, "GROUP_PARTS", 1)
+    monkeypatch.setattr(store, "_read_group", slowly)
+    look = reading.scan(world.uni, "reads", purpose=PURPOSE, agreement="brief")
+    if table == "linked":
+        look = reading.link(world.uni, "brief", purpose=PURPOSE)
+    seen = set(reading.collect(look)["day"])
+    assert seen == {DAYS[0], DAYS[2]} - ({DAYS[2]} if table == "linked" else set())  # of the third no target was read
+
+
 def test_nothing_is_shown_once_the_agreement_has_ended(world: World) -> None:
     world.agree(id="ends-soon", ends="2026-10-12")
     world.load(world.export(world.request(agreement="ends-soon")))
@@ -284,6 +308,15 @@ def test_the_library_opens_a_site_and_reads(loaded: World) -> None:
         assert site.link(purpose=PURPOSE).collect().height == 3
     with pytest.raises(LockedError):
         Site.open(loaded.root / UNI, passphrase=b"wrong horse battery", clock=loaded.clock)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 5000, None], ids=["empty", "newline", "long", "none"])
+def test_the_library_takes_no_file_for_a_passphrase_that_holds_none(world: World, content: bytes | None) -> None:
+    file = world.free("passphrase")
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(LockedError, match="passphrase file"):
+        Site.open(world.root / UNI, passphrase_file=file)
 
 
 def test_tokens_are_those_of_the_linkage_key(loaded: World) -> None:

@@ -226,7 +226,33 @@ def test_loading_a_loaded_bundle_again_only_prints_its_receipt_again(world: Worl
     assert (again.again, again.rows, again.bundle) == (True, first.rows, first.bundle)
     assert again.receipt.read_bytes() == content
     assert (world.uni.ledger.head(), world.stored()) == (before, stored)
-    assert loading.verify(world.uni, bundle).steps == (1, 2, 3, 4, 5, 6)
+
+
+def test_of_a_loaded_bundle_what_needs_no_key_is_verified_again(world: World) -> None:
+    bundle = world.export()
+    world.load(bundle)
+    result = loading.verify(world.uni, bundle)
+    assert (result.steps, result.complete, result.sender) == ((1, 2, 3, 4, 5, 6), True, LANCS)
+    assert result.note is not None
+    assert "7 and 8" in result.note
+
+
+@pytest.mark.parametrize("ended", ["the window", "the agreement", "the version"])
+def test_a_step_that_would_not_pass_now_is_not_said_to_have_passed(world: World, ended: str) -> None:
+    world.agree(id="ends-soon", ends="2026-11-30" if ended == "the window" else "2026-10-30")
+    bundle = world.export(world.request(agreement="ends-soon"))
+    world.load(bundle)
+    if ended == "the version":
+        held = catalogue.agreement(world.uni.db, world.uni.vault, "ends-soon")
+        assert held is not None
+        world.agree(id="ends-soon", ends="2026-10-29", version=2, supersedes=held.digest)
+    else:
+        world.clock.now = KEY_DIES if ended == "the window" else datetime.fromisoformat("2026-10-31T00:00:00Z")
+    result = loading.verify(world.uni, bundle)
+    assert (result.steps, result.complete) == ((1, 2, 3, 4, 6), True)
+    assert result.note is not None
+    assert "5, 7 and 8 passed then" in result.note
+    assert world.cli(UNI, "verify", bundle) == 0
 
 
 def test_the_receipt_is_printed_again_only_where_there_is_room(world: World) -> None:

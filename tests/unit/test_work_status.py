@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from anpr_share.errors import AnprShareError, FormatError, StorageError
 from anpr_share.site.opened import OpenSite
 from anpr_share.work.status import StatusResult, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
@@ -85,3 +88,62 @@ def test_a_site_restored_without_its_keys_says_so(world: World) -> None:
     with OpenSite.open(world.root / UNI, clock=world.clock) as site:
         found = status(site)
     assert any("restored" in warning for warning in found.warnings)
+
+
+RESTORED = "this site was restored from a backup: its data and one-time keys are gone; ask for them anew"
+
+
+def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: World) -> None:
+    world.load(world.export())
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    first, second = seen(world), seen(world)
+    assert [(item.rows, item.days, item.next_deletion) for item in second.agreements] == [(0, 0, None)]
+    assert first.warnings == second.warnings == (RESTORED,)
+    with world.uni.transaction():
+        world.uni.record("collection", "anew", {})
+    world.uni.checkpoint()
+    [warning] = seen(world).warnings
+    assert warning == "the keys of 3 recorded days are gone, and so are their data; ask for them anew"
+
+
+def test_a_restored_force_has_lost_no_data(world: World) -> None:
+    world.export()
+    world.close()
+    (world.root / LANCS / "keys.db").unlink()
+    seen(world, LANCS)
+    assert seen(world, LANCS).warnings == ()
+
+
+MALFORMED_DAY = "; ".join(
+    f"UPDATE {table} SET day = 'AB12CDE' WHERE day = '2026-10-01'" for table in ("part", "keys.day_key")
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ("UPDATE partner SET name = CAST(x'41423132ff' AS TEXT)", StorageError),
+        (MALFORMED_DAY, FormatError),
+        ("UPDATE bundle SET created = '2026-10-08'", FormatError),
+        ("UPDATE request_window SET first = '2026-13-01'", FormatError),
+        ("INSERT INTO publication VALUES (lower(hex(zeroblob(16))), 'x' || char(0), 'staging')", FormatError),
+    ],
+)
+def test_a_damaged_row_is_refused_in_our_words(world: World, change: str, refusal: type[AnprShareError]) -> None:
+    world.load(world.export())
+    for statement in change.split("; "):
+        world.uni.db.execute(statement)
+    with pytest.raises(refusal) as caught:
+        seen(world)
+    assert "AB12" not in caught.value.message
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("last", ["0001-01-01", "9999-12-31"])
+def test_days_at_the_ends_of_time_are_no_fault_of_ours(world: World, last: str) -> None:
+    world.load(world.export())
+    for table in ("part", "keys.day_key"):
+        world.uni.db.execute(f"UPDATE {table} SET day = ? WHERE day = '2026-10-03'", (last,))
+    world.uni.db.execute("UPDATE bundle SET created = ?, at = ?", (f"{last}T23:59:59Z", f"{last}T23:59:59Z"))
+    assert [item.rows for item in seen(world).agreements] == [5 if last < "2026" else 6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -171,7 +172,18 @@ def test_a_bundle_that_is_not_there_is_the_fault_of_the_disk(world: World) -> No
         loading.verify_alone(world.root / "none", None)
     with pytest.raises(StorageError):
         inspecting.inspect(world.root / "none")
-    refused(world, world.root / "none", StorageError, None)
+    before = world.uni.ledger.head()
+    with pytest.raises(StorageError):
+        world.load(world.root / "none")
+    assert world.uni.ledger.head() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_nobody_waits_for_a_pipe_that_is_given_as_a_bundle(world: World) -> None:
+    pipe = world.free("pipe")
+    os.mkfifo(pipe)
+    with pytest.raises(StorageError, match="not a file"):
+        loading.verify_alone(pipe, None)
 
 
 def test_an_unknown_sender_is_refused(world: World) -> None:

@@ -1,0 +1,53 @@
+"""Frames on standard output: the first rows for a person to read, or all of them for another program."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from anpr_share.pseudonyms import TOKEN_BYTES
+from anpr_share.reports.terminal import Table, show
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SHOWN_ROWS = 20
+
+
+def write_frame(frame: pl.DataFrame, output: str) -> None:
+    """Write a frame to standard output; nothing touches a disk here."""
+    if output == "table":
+        show(glance(frame))
+        return
+    stream = sys.stdout.buffer
+    if output == "csv":
+        frame.write_csv(stream, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+    elif output == "parquet":
+        frame.write_parquet(stream)
+    else:
+        frame.write_ipc_stream(stream)
+    stream.flush()
+
+
+def glance(frame: pl.DataFrame) -> list[str | Table]:
+    """The first rows and as many columns as fit a terminal, and what is not shown."""
+    shown = [[_cell(cell) for cell in row] for row in frame.head(SHOWN_ROWS).iter_rows()]
+    widths = [max(len(cell) for cell in column) + 2 for column in zip(frame.columns, *shown, strict=True)]
+    fitting = sum(1 for total in itertools.accumulate(widths) if total <= shutil.get_terminal_size().columns)
+    content: list[str | Table] = [Table(frame.columns[:fitting], [row[:fitting] for row in shown])]
+    if hidden := frame.columns[fitting:]:
+        content.append(f"and the columns {', '.join(hidden)}")
+    content.append(f"{frame.height:,} rows; --format csv prints them all")
+    return content
+
+
+def _cell(value: object) -> str:
+    """A cell as a person reads it: a token by its beginning, a time without its zone, which is UTC."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, str) and len(value) == 2 * TOKEN_BYTES and not value.strip("0123456789abcdef"):
+        return f"{value[:6]}…"
+    return "" if value is None else str(value)
