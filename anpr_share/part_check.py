@@ -10,6 +10,7 @@ A sender holds the keys of its parts, so a part may be anything. It is decoded o
 
 What holds of a part that passes: uniformly encrypted, the agreed columns with their exact types and no others, rows
 as stated, every cell by the table's schema, every ``captured_at`` inside the part's day, that day inside the window.
+If the job says so, also: the bytes that were decoded have the manifest's digest, and nothing is finer than agreed.
 
 The child is a process of the same user, not a sandbox. Keys reach it over its standard input only. What it answers is
 read as something that a hostile part may have written; what it says on standard error is thrown away.
@@ -18,6 +19,7 @@ read as something that a hostile part may have written; what it says on standard
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -48,6 +50,9 @@ _PAGE_ROOM: Final = 64 * 1024 * 1024
 _ANSWER_BYTES: Final = 4096
 _REASON: Final = re.compile(r"[a-z][a-z ,-]{0,79}")
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+_STEPS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
+"""Microseconds of each resolution of times; of whole days there is only the start."""
+_DATES: Final = ("offence_from", "offence_to", "convicted_on")
 _MAX_THREADS: Final = 4
 """Threads of polars in the child: each decodes a column of its own, so more would only cost memory."""
 
@@ -76,11 +81,27 @@ class Rewrite:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRules:
+    """What an agreement lets leave of a table's rows, beyond its columns; what None says is not checked.
+
+    ``resolution`` of times is one of 1s, 1m, 15m, 1h and 1d, ``date_resolution`` of targets' dates ``day`` or
+    ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences a part
+    may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
+    """
+
+    resolution: str | None = None
+    date_resolution: str | None = None
+    victims: bool = True
+    max_offences: int | None = 100
+
+
+@dataclass(frozen=True, slots=True)
 class PartJob:
     """One part to check: ``size`` bytes at ``offset`` of the file ``path``, or the whole of it if ``size`` is None.
 
     ``day`` is None for a table without days; ``rows`` is None if the number of rows is not known beforehand.
-    ``columns`` are those agreed, in their order; ``zone`` is the agreement's and ``window`` the request's.
+    ``columns`` are those agreed, in their order; ``zone`` is the agreement's and ``window`` the request's. ``sha256`` is
+    the digest (hexadecimal) that the part must have when it is read here, and ``rules`` are the agreement's.
     """
 
     path: Path
@@ -94,6 +115,8 @@ class PartJob:
     offset: int = 0
     size: int | None = None
     rewrite: Rewrite | None = None
+    sha256: str | None = None
+    rules: PartRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +139,8 @@ def check_parts(jobs: Iterable[PartJob], *, limits: PartLimits | None = None) ->
         VerificationError: with step 8, naming table and day, if a part is not what it must be, or its check crashed,
             ran out of memory or took too long.
         StorageError: a file cannot be read or written, or a target exists.
-        UsageError: a job contradicts itself: a key that is not 32 bytes, a table or column that is not in the schemas.
+        UsageError: a job contradicts itself: a key that is not 32 bytes, a table or column that is not in the schemas,
+            a digest or rule that there is not.
     """
     with _Worker(limits or PartLimits()) as worker:
         for job in jobs:
@@ -171,14 +195,18 @@ def _message(job: PartJob) -> dict[str, Any]:
     for key in (job.key, *([job.rewrite.key] if job.rewrite else [])):
         if len(key) != 32:
             raise UsageError("a part key is 32 bytes")
+    if job.sha256 is not None and not _HEX.fullmatch(job.sha256):
+        raise UsageError("a digest is 64 hexadecimal digits")
     if (_TIME in job.columns) != (job.day is not None):
         raise _fault(job, "a table with times has no day, or one without times has one")
-    times = None
+    times = offsets = None
     if job.day is not None:
         if not job.window.contains(job.day) or job.day == date.max:
             raise _fault(job, "its day is outside the window")
         bounds = day_start(job.day, job.zone), day_start(job.day + timedelta(days=1), job.zone)
         times = [(bound - _EPOCH) // timedelta(microseconds=1) for bound in bounds]
+        # A time that was floored over a change of the clocks is even by the offset after it.
+        offsets = [_offset(instant, job.zone) for instant in (bounds[0], bounds[1] - timedelta(microseconds=1))]
     return {
         "path": str(job.path.absolute()),
         "offset": job.offset,
@@ -188,9 +216,22 @@ def _message(job: PartJob) -> dict[str, Any]:
         "columns": job.columns,
         "rows": job.rows,
         "times": times,
+        "offsets": offsets,
+        "sha256": job.sha256,
+        "rules": None if job.rules is None else _sensible(job.rules),
         "target": str(job.rewrite.target.absolute()) if job.rewrite else None,
         "target_key": _armour(job.rewrite.key) if job.rewrite else None,
     }
+
+
+def _offset(instant: datetime, zone: ZoneInfo) -> int:
+    return (instant.astimezone(zone).utcoffset() or timedelta()) // timedelta(microseconds=1)
+
+
+def _sensible(rules: PartRules) -> dict[str, Any]:
+    if rules.resolution not in {None, *_STEPS} or rules.date_resolution not in {None, "day", "month"}:
+        raise UsageError("a part is checked for a resolution that no agreement has")
+    return asdict(rules)
 
 
 def _result(job: PartJob, line: bytes) -> PartResult:
@@ -255,6 +296,8 @@ def _answer(line: bytes, limits: PartLimits) -> bytes:
 
 def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
     part = _content(Path(job["path"]), job["offset"], job["size"], limits.size)
+    if job["sha256"] not in {None, hashlib.sha256(part).hexdigest()}:
+        raise FormatError("it is not what the manifest lists")
     key = base64.b64decode(job["key"])
     columns: list[str] = job["columns"]
     layout = examine(part, key, Limits(rows=limits.rows, decoded=limits.decoded))
@@ -271,6 +314,7 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
     seen: list[int] = []
     bad_cells: list[int] = []
     bad_times: list[int] = []
+    terms = None if job["rules"] is None else _Terms(PartRules(**job["rules"]), job["times"], job["offsets"])
 
     # Called from several threads of polars; appending to a list is atomic.
     def check(batch: pl.DataFrame) -> pl.DataFrame:
@@ -280,6 +324,8 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
             start, end = job["times"]
             instant = batch.get_column(_TIME).to_physical()
             bad_times.append(((instant < start) | (instant >= end)).sum())
+        if terms is not None:
+            terms.look(batch)
         return batch
 
     checked = frame.map_batches(check, schema=found, streamable=True)
@@ -296,7 +342,49 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
         raise FormatError("it has cells that its table does not allow")
     if any(bad_times):
         raise FormatError("it has times outside its day")
+    if terms is not None:
+        terms.require_kept()
     return answer | {"rows": layout.rows}
+
+
+class _Terms:
+    """What was seen in the batches of one part that its agreement does not let leave a force."""
+
+    def __init__(self, rules: PartRules, times: list[int] | None, offsets: list[int] | None) -> None:
+        self._rules = rules
+        self._start = times[0] if times else None
+        self._offsets = offsets or []
+        # Both are only ever added to, which is safe from several threads of polars.
+        self._broken: set[str] = set()
+        self._offences: set[str] = set()
+
+    def look(self, batch: pl.DataFrame) -> None:
+        """Take note of the rules that a batch breaks."""
+        rules = self._rules
+        if rules.resolution is not None and _TIME in batch.columns:
+            instant = batch.get_column(_TIME).to_physical()
+            even = instant == self._start
+            if (step := _STEPS[rules.resolution]) is not None:
+                for offset in self._offsets:
+                    even |= (instant + offset) % step == 0
+            if not even.all():
+                self._broken.add("its times are finer than agreed")
+        if rules.date_resolution == "month":
+            for name in set(_DATES) & set(batch.columns):
+                if (batch.get_column(name).dt.day() != 1).any():
+                    self._broken.add("its dates are finer than agreed")
+        if not rules.victims and "person_category" in batch.columns:
+            if (batch.get_column("person_category") == "victim").any():
+                self._broken.add("it has victims, whom the agreement leaves out")
+        if rules.max_offences is not None and "offence" in batch.columns:
+            self._offences.update(batch.get_column("offence").drop_nulls().unique())
+            if len(self._offences) > rules.max_offences:
+                self._broken.add("it names more different offences than allowed")
+
+    def require_kept(self) -> None:
+        """Raise :class:`FormatError` if a batch broke a rule."""
+        if self._broken:
+            raise FormatError(min(self._broken))
 
 
 def _content(path: Path, offset: int, size: int | None, limit: int) -> bytes:

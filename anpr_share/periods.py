@@ -162,22 +162,21 @@ class Now:
     leapt: bool
 
 
-def effective_now(system: datetime, last: datetime | None) -> Now:
-    """The later of the system clock and the ledger's last time.
+def effective_now(system: datetime, last: datetime | None, latest: datetime | None = None) -> Now:
+    """The later of the system clock and the ledger's times: ``last`` of the last line that counts, ``latest`` of any.
 
-    Raises PolicyError when the system clock is more than five minutes behind the ledger: a clock put back would make
-    expired days visible again.
+    Raises PolicyError when the system clock is more than five minutes behind either: a clock put back would make
+    expired days visible again. What has leapt is measured from ``last`` alone: see docs/decisions/0012.
     """
     system = _aware(system).astimezone(UTC)
-    if last is None:
-        return Now(system, leapt=False)
-    last = _aware(last).astimezone(UTC)
-    if last - system > CLOCK_BACK_TOLERANCE:
+    floor = max((_aware(item).astimezone(UTC) for item in (last, latest) if item is not None), default=system)
+    if floor - system > CLOCK_BACK_TOLERANCE:
         raise PolicyError(
             "the system clock is more than 5 minutes behind the ledger",
             hint="set this machine's clock right; nothing was done",
         )
-    return Now(max(system, last), leapt=system - last > CLOCK_LEAP)
+    instant = max(system, floor)
+    return Now(instant, leapt=last is not None and instant - _aware(last) > CLOCK_LEAP)
 
 
 @dataclass(frozen=True)

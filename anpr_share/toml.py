@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PLACE = re.compile(r"\(at (line [0-9]+, column [0-9]+|end of document)\)\Z")
-_MAX_DOTS = 200
+MAX_DOTS = 200
 """On one line: the parser takes the square of the length of a dotted key, or worse."""
 
 
@@ -26,9 +26,9 @@ def read_toml(text: str, what: str, *, parse_float: Callable[[str], Any] = float
     Raises :class:`FormatError`, which names the line and nothing that stands in it. How long a text may be is the
     caller's to say.
     """
-    if any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
+    if any(line.count(".") > MAX_DOTS for line in text.split("\n")):
         raise FormatError(
-            f"a line of {what} holds more than {_MAX_DOTS} dots", hint="write a long list on several lines"
+            f"a line of {what} holds more than {MAX_DOTS} dots", hint="write a long list on several lines"
         )
     try:
         return tomllib.loads(text.removeprefix("\ufeff"), parse_float=parse_float)

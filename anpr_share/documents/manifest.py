@@ -166,10 +166,14 @@ class DayCount(Document):
     rejected: Count
 
 
+# Names are words without digits: the record is kept, and no sender shall write marks into it.
 Counts = Annotated[
-    dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,40}$")], Count],
-    Field(json_schema_extra={"additionalProperties": False}),
+    dict[Annotated[str, StringConstraints(pattern=r"^[a-z]+([_-][a-z]+)*$", max_length=40)], Count],
+    Field(max_length=40, json_schema_extra={"additionalProperties": False}),
 ]
+_RiskName = Annotated[str, StringConstraints(pattern=r"^[a-z]{3,20}[0-9]?$")]
+_Figure = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
+MAX_NOTES = 20
 
 
 class TableQuality(Document):
@@ -208,8 +212,8 @@ class Quality(Document):
     tables: tuple[TableQuality, ...]
     sample: Annotated[str, StringConstraints(max_length=20)] | None
     authority: ShortText | None
-    disclosure_risk: dict[str, str] | None
-    notes: tuple[ShortText, ...]
+    disclosure_risk: Annotated[dict[_RiskName, _Figure], Field(max_length=20)] | None
+    notes: Annotated[tuple[ShortText, ...], Field(max_length=MAX_NOTES)]
 
     def of(self, table: str) -> TableQuality | None:
         """The accounting of one table."""

@@ -4,7 +4,8 @@ Guarantees: ``site.db`` is ``main``, ``keys.db`` is ``keys`` and ``vault.db`` is
 atomic (rollback journals, never WAL, whose transactions are atomic for each file alone); what is deleted is overwritten
 (``secure_delete``); nothing is spilt to temporary files, nor to the databases before a commit, so that readers are
 not kept out; a file whose schema is not exactly ours is refused, so that a
-planted trigger or view never runs. SQLite's own error texts, which may hold anything, never come out.
+planted trigger or view never runs; and so is a journal that would have SQLite delete another file (see
+:mod:`anpr_share.site.journals`). SQLite's own error texts, which may hold anything, never come out.
 
 Connections belong to one thread. Another thread opens its own, which is cheap (a millisecond).
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from anpr_share.errors import AnprShareError, FormatError, StorageError
 from anpr_share.site.files import FILE_MODE, create_private, storage_errors
+from anpr_share.site.journals import require_own_journals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -173,7 +175,8 @@ def connect(paths: Paths, *, timeout: float = LOCK_SECONDS, renew_keys: bool = F
 
     ``timeout`` is how many seconds a statement waits for another command. ``renew_keys`` makes a missing ``keys.db``
     anew, blank, which a site restored from a backup needs; see :func:`keys_are_missing`. Raises :class:`StorageError`
-    for a file that is missing or damaged and :class:`FormatError` for one of another version or schema.
+    for a file that is missing or damaged and :class:`FormatError` for one of another version or schema, or for a planted
+    link or journal.
     """
     for path in (paths.site, paths.vault, paths.keys):
         if not path.is_file() and not (renew_keys and path == paths.keys):
@@ -229,8 +232,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def writer_lock(paths: Paths, *, timeout: float = LOCK_SECONDS) -> Iterator[None]:
     """Be the one command that writes to this site. The system releases the lock if the process dies.
 
-    Raises :class:`StorageError` if another command still has it after ``timeout`` seconds.
+    Raises :class:`StorageError` if another command still has it after ``timeout`` seconds, and :class:`FormatError`
+    for a planted journal.
     """
+    require_own_journals(paths)
     # It may be missing, as after a restore; of two commands that find it so, whichever makes it serves both.
     with storage_errors("the lock of this site cannot be made"):
         paths.lock.touch(mode=FILE_MODE, exist_ok=True)
@@ -249,6 +254,7 @@ def _uri(path: Path) -> str:
 
 
 def _attach(paths: Paths, timeout: float) -> Connection:
+    require_own_journals(paths)
     with _ours():
         connection = sqlite3.connect(
             _uri(paths.site), uri=True, timeout=timeout, isolation_level=None, factory=Connection

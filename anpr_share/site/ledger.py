@@ -11,8 +11,8 @@ holds the identity's fingerprint in place of a hash before it:
     {"account":"alice","actor":null,"details":{"bundle":"…"},"event":"collection","leapt":false,"previous":"…64 hex…",
      "seq":7,"subject":"msv-2026","time":"2026-10-08T16:30:51Z"}
 
-``leapt`` marks lines written while the clock was suspiciously far ahead; they never count as the last time. Times never
-go back from one counting line to the next, except at ``clock-reset``.
+``leapt`` marks lines written while the clock was suspiciously far ahead; they never count as the last time, from which
+a leap is measured. Times never go back from one line to the next, leapt or not, except at ``clock-reset``.
 """
 
 from __future__ import annotations
@@ -124,8 +124,12 @@ class Ledger:
         return Head(0, self._origin) if row is None else parse_line(row[0]).head
 
     def last_time(self) -> datetime | None:
-        """The time of the last line that counts as such, or None: what the clock is measured against."""
+        """The time of the last line that counts as such, or None: what a leap of the clock is measured from."""
         return next((entry.time for entry in self._backwards() if not entry.leapt), None)
+
+    def latest_time(self) -> datetime | None:
+        """The time of the last line, leapt or not, or None: no instant to go by lies before it."""
+        return next((entry.time for entry in self._backwards()), None)
 
     def last_of(self, *events: str) -> Entry | None:
         """The last line about one of these events, or None."""
@@ -160,7 +164,7 @@ class Ledger:
         """
         if not self._connection.in_transaction:
             raise RuntimeError("a ledger line is appended inside a transaction")
-        last = None if event == CLOCK_RESET else self.last_time()
+        last = None if event == CLOCK_RESET else self.latest_time()
         before = self.head()
         line = canonical.encode(
             {
@@ -281,10 +285,9 @@ def verify_chain(lines: Iterable[bytes], start: Head) -> Iterator[Entry]:
             raise VerificationError(f"{where}: a line was dropped, added or moved")
         if entry.previous != before.hash:
             raise VerificationError(f"{where}: the line before it was altered")
-        if not entry.leapt:
-            if last is not None and entry.time < last and entry.event != CLOCK_RESET:
-                raise VerificationError(f"{where}: its time is before the last one's")
-            last = entry.time
+        if last is not None and entry.time < last and entry.event != CLOCK_RESET:
+            raise VerificationError(f"{where}: its time is before the last one's")
+        last = entry.time
         before = entry.head
         yield entry
 

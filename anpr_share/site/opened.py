@@ -211,10 +211,10 @@ class OpenSite:
     def reading(self, connection: Connection | None = None) -> Now:
         """The clock's reading: the instant to go by, whole seconds in UTC, and whether the clock has leapt.
 
-        Raises :class:`PolicyError` if the system clock is behind the ledger.
+        Never before any line of the ledger. Raises :class:`PolicyError` if the system clock is behind one.
         """
         ledger = Ledger(connection or self.db, self.config.fingerprint)
-        return effective_now(self._clock().replace(microsecond=0), ledger.last_time())
+        return effective_now(self._clock().replace(microsecond=0), ledger.last_time(), ledger.latest_time())
 
     def now(self, connection: Connection | None = None) -> datetime:
         """The instant to go by: see :meth:`reading`."""

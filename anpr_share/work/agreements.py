@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from anpr_share.documents import agreement as agreements
@@ -22,6 +22,7 @@ from anpr_share.documents.identity import Identity, spoken
 from anpr_share.documents.keys import seal
 from anpr_share.documents.model import LedgerHead, write
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
+from anpr_share.periods import Duration
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private, replace_file
@@ -205,6 +206,30 @@ def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement |
         raise PolicyError(
             f"version {agreement.terms.version} does not replace version {held.version}, which is in force here"
         )
+    before = agreements.parse(held.envelope)
+    roles = {(item.site, item.role) for item in agreement.identities}
+    if gone := [item.site for item in before.identities if (item.site, item.role) not in roles]:
+        raise PolicyError(
+            f"the new version leaves out {', '.join(gone)}, who did not agree to that",
+            hint="a version may add parties; to go on without one, close the agreement and make another",
+        )
+    if agreement.terms.timezone != before.terms.timezone:
+        raise PolicyError("the new version changes the time zone, and with it what every day is that is held already")
+    if agreement.terms.ends > before.terms.ends or any(
+        _lengthens(agreement.retention(table), before.retention(table)) for table in ("reads", "targets")
+    ):
+        raise PolicyError(
+            "the new version would keep data longer than the one in force, and nothing lengthens a limit",
+            hint="what is longer needs an agreement of its own, with another id",
+        )
+
+
+def _lengthens(new: Duration, old: Duration) -> bool:
+    """Whether some day would be kept longer: months and days are compared over the four years of a leap cycle."""
+    start = date(2027, 1, 1)
+    return any(
+        new.after(day) > old.after(day) for day in (start + timedelta(days=number) for number in range(4 * 365 + 1))
+    )
 
 
 def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:

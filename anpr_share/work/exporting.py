@@ -27,7 +27,7 @@ from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
 from anpr_share.documents.keys import seal
 from anpr_share.documents.manifest import UNDATED
-from anpr_share.documents.model import LedgerHead, WindowTerms, write
+from anpr_share.documents.model import WindowTerms, write
 from anpr_share.errors import InputError
 from anpr_share.parquet import PartFile, part_key, write_part
 from anpr_share.site import holdings, publication, records
@@ -37,7 +37,7 @@ from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import rejects_file
 from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
-from anpr_share.work import accounting, answering
+from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.accounting import OUTSIDE_WINDOW
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.progress import Progress
@@ -226,7 +226,7 @@ class _Export:
 
     def assemble(self, target: Path) -> _Assembled:
         """Seal the keys, sign the manifest and write the container."""
-        answer, terms, head = self.answer, self.agreement.terms, self.site.ledger.head()
+        answer, terms = self.answer, self.agreement.terms
         self.accounts.sort(key=lambda item: item.table)
         sealed = manifests.Sealed(
             format=1,
@@ -263,7 +263,7 @@ class _Export:
                 for name, parts in sorted(self.parts.items())
             ),
             keys=manifests.SealedFile(bytes=len(box), sha256=hashlib.sha256(box).hexdigest()),
-            head=LedgerHead(seq=head.seq, hash=head.hash),
+            head=agreements.ledger_head(self.site),
         )
         envelope = dsse.sign(manifests.KIND, write(manifest), self.site.signing_key)
         contents: dict[str, Path | bytes] = {manifests.KEYS_NAME: box, **self.files}

@@ -9,6 +9,7 @@ command that writes.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -324,12 +325,18 @@ def _drop_superseded(
         )
 
 
+_PART_FILE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,4}\.parquet", re.ASCII)
+
+
 def _finish_deletions(site: OpenSite) -> None:
     """Remove the files of replaced targets, whose keys are gone already."""
     live = {part.path for part in holdings.parts(site.db, site.vault, tbl="targets")}
     with storage_errors("a replaced part cannot be removed"):
-        for path in site.paths.store.glob(f"*/targets/{UNDATED}/*.parquet"):
-            if not path.name.startswith(".") and path.relative_to(site.paths.root).as_posix() not in live:
+        store = site.paths.store.resolve()
+        for path in store.glob(f"*/targets/{UNDATED}/*.parquet"):
+            # A link planted in the store shall not lead a deletion out of it.
+            inside = path.parent.resolve() == path.parent and not path.is_symlink() and _PART_FILE.fullmatch(path.name)
+            if inside and path.relative_to(store.parent).as_posix() not in live:
                 path.unlink(missing_ok=True)
 
 

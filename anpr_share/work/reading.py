@@ -19,7 +19,7 @@ from polars.io.plugins import register_io_source
 from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents.agreement import Agreement
-from anpr_share.errors import PolicyError, UsageError
+from anpr_share.errors import InputError, PolicyError, UsageError
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.database import Connection, transaction
 from anpr_share.site.opened import OpenSite
@@ -31,6 +31,10 @@ from anpr_share.work.verifying import require_in_force
 
 TABLES = ("reads", "targets", "coverage")
 DURING = "during_offence"
+MAX_LINKED_ROWS = 50_000_000
+"""Rows of one linking. A force whose targets repeat one vehicle hundreds of thousands of times must not stop a site."""
+_JOINED_ROWS = 2_000_000
+_ROWS = "__rows__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +164,19 @@ def _linked(
     targets = pl.concat(frames) if frames else pl.DataFrame(schema=columns)
     targets = targets.rename({name: _target_name(name, reads) for name in columns if name != "vehicle"})
     sought = pl.col("vehicle").is_in(targets["vehicle"].unique().implode())
+    each = targets["vehicle"].value_counts(name=_ROWS)
+    total = 0
     for frame in read_parts(parts["reads"], reads, None, sought, None, partial(look.still_live, "reads")):
-        yield frame.join(targets, on="vehicle", how="inner").with_columns(_during(terms, targets.columns))
+        sized = frame.join(each, on="vehicle", how="inner")
+        total += int(sized[_ROWS].sum())
+        if total > MAX_LINKED_ROWS:
+            raise InputError(
+                f"linking gives more than {MAX_LINKED_ROWS:,} rows: some vehicles have far too many rows of targets",
+                hint="see which force's: scan the targets, and count by source and vehicle",
+            )
+        piece = (sized[_ROWS].cum_sum() // _JOINED_ROWS).alias(_ROWS)
+        for some in sized.with_columns(piece).partition_by(_ROWS, include_key=False):
+            yield some.join(targets, on="vehicle", how="inner").with_columns(_during(terms, targets.columns))
 
 
 def _asked(

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import BinaryIO
 
 from anpr_share import container, periods
@@ -27,6 +27,7 @@ from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
 from anpr_share.vrm import RULES
+from anpr_share.wording import may_identify
 
 _CHUNK = 1024 * 1024
 
@@ -132,6 +133,11 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
         manifest.created <= now + periods.CREATED_TOLERANCE,
         "the bundle says that it was made in the future: one of the two clocks is wrong",
     )
+    ended = periods.day_start(window.last + timedelta(days=1), agreement.zone)
+    _require(
+        now >= ended and manifest.created >= ended,
+        "the bundle was made before its window had ended: days that were still to come would be kept too long",
+    )
     _require(manifest.normaliser == RULES, "the bundle's plates were normalised by other rules than ours")
     _require(
         standing.key_checks <= {manifest.key_check},
@@ -151,7 +157,7 @@ def _check_tables(manifest: Manifest, agreement: Agreement, held: frozenset[date
         for day in {part.day for part in table.parts} - {UNDATED}:
             parsed = date.fromisoformat(day)
             _require(window.contains(parsed), f"the bundle holds {day}, which lies outside its window")
-            _require(parsed not in held, f"{day} is already held from this force")
+            _require(parsed not in held, f"{day} is already held from this force; ask for the other days alone")
 
 
 def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = None) -> None:
@@ -202,6 +208,9 @@ def _check_quality(manifest: Manifest, content: Sealed) -> None:
         or any(item.rows_out for item in withheld)
     ):
         raise VerificationError("the quality record is of other tables than the manifest", step=7)
+    spoken = (*content.quality.notes, content.quality.authority or "")
+    if any(may_identify(text) for text in spoken):
+        raise VerificationError("a note of the quality record holds what may be a plate or a token", step=7)
     days = [day for item in quality.values() if item.table == "reads" for day in item.days]
     dates = [day.day for day in days]
     if dates != sorted(set(dates)) or not all(manifest.window.window.contains(day) for day in dates):

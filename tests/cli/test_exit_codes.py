@@ -114,6 +114,7 @@ def same(made: World) -> World:
 PREPARE = Callable[[World], World]
 FIRST = "BK12CDE,Mill Lane Bridge,2026-10-01T10:00:00Z,90"
 CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
+    ("an unsigned end of the ledger", 1, "", "exported", "lancs", unsigned, words("ledger", "verify")),
     (
         "a row is rejected",
         1,
@@ -309,7 +310,6 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         hostile,
     ),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
-    ("an unsigned end of the ledger", 1, "", "exported", "lancs", unsigned, words("ledger", "verify")),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
     ("a request to another force", 4, "policy", "requested", "wyp", same, export),

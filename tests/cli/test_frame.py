@@ -174,7 +174,7 @@ def test_the_systems_refusal_is_exit_code_6(run: Run, capsys: pytest.CaptureFixt
     assert run("probe", error=OSError(number, os.strerror(number), PLATE)) == 6
 
     err = capsys.readouterr().err
-    assert err == f"error: {os.strerror(number).lower()}\n"
+    assert err == f"error: {os.strerror(number).lower()}: the file\n"
 
 
 def test_the_systems_refusal_names_the_file(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,6 +155,13 @@ def test_a_clock_that_leapt_is_told() -> None:
     assert effective_now(last + timedelta(days=31, seconds=1), last).leapt
 
 
+def test_now_is_never_before_a_line_that_does_not_count() -> None:
+    last, latest = utc("2026-03-01T12:00:00"), utc("2026-06-01T12:00:00")
+    assert effective_now(latest - timedelta(minutes=5), last, latest) == Now(latest, leapt=True)
+    with pytest.raises(PolicyError):
+        effective_now(latest - timedelta(minutes=5, seconds=1), last, latest)
+
+
 def test_now_is_utc() -> None:
     now = effective_now(datetime(2026, 7, 1, tzinfo=LONDON), None)
     assert now.instant.tzinfo is UTC

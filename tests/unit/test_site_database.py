@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -320,3 +321,105 @@ def test_a_text_that_is_not_utf_8_is_damage_and_is_not_quoted(db: database.Conne
         db.rows("SELECT CAST(x'41423132434445ff' AS TEXT)")
     assert "AB12CDE" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+# Dies of its file size limit once the journals name their super-journal and site.db is written, before keys.db is.
+DIE_IN_THE_MIDDLE = """
+import resource
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+db = database.connect(paths)
+with database.transaction(db):
+    db.execute("INSERT INTO seen_key VALUES (x'01')")
+    db.execute("INSERT INTO keys.day_key VALUES ('msv', 'reads', '2026-01-01', 'b', zeroblob(600000))")
+"""
+MAGIC = bytes.fromhex("d9d505f920a163d7")
+
+
+def super_journal_record(name: bytes) -> bytes:
+    return bytes(4) + name + len(name).to_bytes(4) + (sum(name) & 0xFFFFFFFF).to_bytes(4) + MAGIC
+
+
+def planted_journal(database_file: Path, name: bytes) -> bytes:
+    """A hot journal without records: rolling it back changes nothing, and then its super-journal is deleted."""
+    page = 4096
+    pages = max(1, database_file.stat().st_size // page)
+    header = MAGIC + b"".join(number.to_bytes(4) for number in (0, 0, pages, 512, page))
+    return header.ljust(512, b"\0") + super_journal_record(name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.parametrize("name", ["site", "sité"])
+def test_a_commit_that_died_between_two_files_is_rolled_back_in_both(tmp_path: Path, name: str) -> None:
+    paths = create_directories(tmp_path / name)
+    database.create(paths)
+    process = child(DIE_IN_THE_MIDDLE, paths)
+    process.communicate()
+    assert process.returncode == -signal.SIGXFSZ
+    (left,) = paths.root.glob("site.db-mj*")
+    for journal in ("site.db-journal", "keys.db-journal"):
+        assert os.fsencode(left) in (paths.root / journal).read_bytes()
+    db = database.connect(paths)
+    try:
+        assert db.row("SELECT (SELECT count(*) FROM keys.day_key), (SELECT count(*) FROM seen_key)") == (0, 0)
+    finally:
+        db.close()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("target", ["site.db", "keys.db", "vault.db", "lock.db"])
+def test_a_planted_journal_deletes_no_file(paths: Paths, tmp_path: Path, target: str) -> None:
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("precious")
+    journal = paths.root / f"{target}-journal"
+    journal.write_bytes(planted_journal(paths.root / target, os.fsencode(mine)))
+    with pytest.raises(FormatError, match="tampered"):
+        database.connect(paths)
+    with pytest.raises(FormatError, match="tampered"), database.writer_lock(paths, timeout=0):
+        pass
+    assert mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "name", ["{root}/../site.db-mj0A9", "{root}/keys.db", "{root}/site.db-mj", "site.db-mj0A9", "{root}/x\0/site.db-mj0"]
+)
+def test_a_journal_may_name_only_what_sqlite_names_itself(paths: Paths, name: str) -> None:
+    named = os.fsencode(name.format(root=paths.root))
+    (paths.root / "site.db-journal").write_bytes(planted_journal(paths.site, named))
+    with pytest.raises(FormatError, match="tampered"):
+        database.connect(paths)
+
+
+@pytest.mark.parametrize("tail", [MAGIC, bytes(8) + MAGIC, b"abcd" + b"\xff" * 8 + MAGIC, b"\0" * 20])
+def test_a_torn_end_of_a_journal_names_nothing(paths: Paths, tail: bytes) -> None:
+    (paths.root / "site.db-journal").write_bytes(tail)
+    database.connect(paths).close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["site.db", "keys.db", "vault.db", "lock.db", "site.db-journal", "vault.db-wal"])
+def test_a_link_in_place_of_a_database_or_a_journal_is_refused(paths: Paths, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "other"
+    planted = paths.root / name
+    other.write_bytes(planted.read_bytes() if planted.exists() else b"precious")
+    before = other.read_bytes()
+    planted.unlink(missing_ok=True)
+    planted.symlink_to(other)
+    with pytest.raises(FormatError, match=name):
+        database.connect(paths)
+    with pytest.raises(FormatError, match=name), database.writer_lock(paths, timeout=0):
+        pass
+    assert other.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts links elsewhere")
+def test_a_file_under_another_name_as_well_is_no_journal(paths: Paths, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    journal = paths.root / "keys.db-journal"
+    journal.unlink(missing_ok=True)
+    os.link(other, journal)
+    with pytest.raises(FormatError, match=r"keys\.db-journal"):
+        database.connect(paths)
+    assert other.read_bytes() == b"precious"

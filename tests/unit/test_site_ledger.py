@@ -335,8 +335,18 @@ def test_lines_after_a_leap_of_the_clock_never_count_as_the_last(db: database.Co
     for _ in range(120):
         log(db, ledger, now=NOW + timedelta(days=400), leapt=True)
     assert ledger.last_time() == NOW
+    ledger.verify(KEY.public, SITE)
+
+
+def test_no_line_is_before_one_after_a_leap_of_the_clock(db: database.Connection, ledger: Ledger) -> None:
+    assert ledger.latest_time() is None
+    log(db, ledger)
+    log(db, ledger, now=NOW + timedelta(days=400), leapt=True)
+    assert ledger.latest_time() == NOW + timedelta(days=400)
     log(db, ledger, now=NOW + timedelta(days=1))
-    assert ledger.last_time() == NOW + timedelta(days=1)
+    assert [entry.time for entry in ledger.lines()][1:] == [NOW + timedelta(days=400)] * 2
+    log(db, ledger, "clock-reset", now=NOW)
+    assert ledger.latest_time() == ledger.last_time() == NOW
     ledger.verify(KEY.public, SITE)
 
 

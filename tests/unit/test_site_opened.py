@@ -14,6 +14,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.errors import LockedError, PolicyError, StorageError, UsageError, VerificationError
 from anpr_share.memory import SETTING
+from anpr_share.periods import Now
 from anpr_share.site import publication
 from anpr_share.site.opened import OpenSite, system_clock
 
@@ -176,9 +177,22 @@ def test_entries_after_a_leap_of_the_clock_are_marked(site: OpenSite, clock: Clo
     assert site.reading().leapt
     with site.transaction():
         site.record("consultation", "msv", {})
-    clock.time = NOW + timedelta(days=1)
-    assert not site.reading().leapt
+    assert site.reading().leapt
     assert [entry.leapt for entry in site.ledger.lines()] == [False, True]
+
+
+def test_a_clock_put_back_behind_a_leap_is_refused_all_the_same(site: OpenSite, clock: Clock) -> None:
+    late = NOW.replace(microsecond=0) + timedelta(days=40)
+    clock.time = late
+    with site.transaction():
+        site.record("consultation", "msv", {})
+    clock.time = late - timedelta(minutes=4)
+    assert site.reading() == Now(late, leapt=True)
+    for behind in (late - timedelta(minutes=6), NOW + timedelta(days=1), NOW):
+        clock.time = behind
+        with pytest.raises(PolicyError, match="clock") as caught:
+            site.now()
+        assert caught.value.exit_code == 4
 
 
 def test_an_actor_is_checked_like_a_purpose(root: Path) -> None:

@@ -1,0 +1,150 @@
+"""What a partner, or one side alone, has tried and shall not get: each of these worked once."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from anpr_share.errors import FormatError, InputError, PolicyError, UsageError, VerificationError
+from anpr_share.work import agreements, partners, reading
+from tests.support.exchange import AGREEMENT, DAYS, READS, TARGETS, UNI, World, refuse, refused
+
+
+def successor(world: World, *names: str, **changes: object) -> bytes:
+    held = agreements.current(world.uni, AGREEMENT)
+    return world.signed(*names, version=2, supersedes=held.digest, **changes).envelope.encode()
+
+
+def test_a_version_that_leaves_out_a_party_is_refused(world: World) -> None:
+    puppet = world.create("sock-puppet", "police").identity
+    partners.pin(world.uni, puppet, puppet.fingerprint, refuse)
+    with pytest.raises(PolicyError, match="leaves out lancashire-police"):
+        agreements.accept(world.uni, successor(world, "sock-puppet", UNI))
+    assert agreements.current(world.uni, AGREEMENT).terms.version == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"ends": "2028-01-01"}, "longer"),
+        ({"targets__retention": "P7M"}, "longer"),
+        ({"targets__retention": "P182D"}, "longer"),
+        ({"timezone": "UTC"}, "time zone"),
+    ],
+)
+def test_no_version_keeps_data_longer_even_if_everybody_signs(
+    world: World, change: dict[str, object], match: str
+) -> None:
+    with pytest.raises(PolicyError, match=match):
+        agreements.accept(world.uni, successor(world, **change))
+    assert agreements.current(world.uni, AGREEMENT).terms.version == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"ends": "2027-06-30"}, {"reads__retention": "P364D"}, {"targets__retention": "P1M"}]
+)
+def test_a_version_may_shorten(world: World, change: dict[str, object]) -> None:
+    agreements.accept(world.uni, successor(world, **change))
+    assert agreements.current(world.uni, AGREEMENT).terms.version == 2
+
+
+def test_days_that_are_still_to_come_are_refused_whatever_the_sender_signs(world: World) -> None:
+    request = world.request(DAYS[0], date(2027, 9, 30))
+    world.clock.now = datetime(2027, 10, 1, 9, tzinfo=UTC)
+    rows = [("AB12CDE", "CAM-1", "2027-09-30T08:00:10Z")]
+    bundle = world.export(request, rows)
+    world.clock.now += timedelta(minutes=1)
+    forged = world.forge(bundle)
+    forged.manifest["created"] = "2026-10-13T09:00:00Z"
+    refused(world, forged.write(), PolicyError, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "kind"),
+    [
+        ("notes", ["AB12CDE Northgate"], VerificationError),
+        ("notes", ["x"] * 21, FormatError),
+        ("authority", "seen as AB12 CDE", VerificationError),
+        ("disclosure_risk", {"ab12cde": "1"}, FormatError),
+        ("disclosure_risk", {"unicity": "AB12CDE"}, FormatError),
+    ],
+)
+def test_the_quality_record_carries_no_marks(world: World, path: str, value: object, kind: type) -> None:
+    forged = world.forge(world.export())
+    forged.sealed["quality"][path] = value
+    error = refused(world, forged.write(), kind, 7)
+    assert "cde" not in error.message.lower()
+
+
+def test_names_of_counts_carry_no_marks(world: World) -> None:
+    forged = world.forge(world.export())
+    forged.quality("reads")["families"] = {"ab12cde": 6}
+    refused(world, forged.write(), FormatError, 7)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need no privilege there")
+def test_a_link_in_the_store_leads_no_deletion_out_of_it(world: World, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    kept = victim / "0b0c0d0e-0000-4000-8000-000000000000-0.parquet"
+    kept.write_bytes(b"mine")
+    planted = world.uni.paths.store / "x" / "targets"
+    planted.mkdir(parents=True)
+    (planted / "undated").symlink_to(victim)
+    world.load(world.export(targets=TARGETS))
+    assert kept.read_bytes() == b"mine"
+
+
+def test_targets_that_repeat_one_vehicle_without_end_do_not_stop_a_linking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_LINKED_ROWS", 6)
+    monkeypatch.setattr(reading, "_JOINED_ROWS", 2)
+    world.load(world.export(targets=[TARGETS[0]] * 2))
+    linked = reading.link(world.uni, purpose="the reads of targets").collect()
+    assert linked.height == 2 * sum(vrm.replace(" ", "") == "AB12CDE" for vrm, _, _ in READS)
+    monkeypatch.setattr(reading, "MAX_LINKED_ROWS", 3)
+    with pytest.raises(InputError, match="far too many"):
+        reading.link(world.uni, purpose="the reads of targets").collect()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file is not replaced there")
+def test_a_part_that_is_exchanged_while_it_is_read_is_not_what_comes_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polars as pl
+
+    from anpr_share.site import store
+
+    world.load(world.export())
+    part = next(world.uni.paths.store.rglob("*.parquet"))
+    fake = pl.DataFrame(
+        {"vehicle": ["f" * 32], "camera": ["f" * 32], "captured_at": [datetime(2019, 1, 1, tzinfo=UTC)]}
+    )
+    genuine = store.scan_open
+
+    def exchanging(file: object, key: bytes) -> pl.LazyFrame:
+        frame = genuine(file, key)  # type: ignore[arg-type]
+        if part.exists():
+            part.unlink()
+            fake.write_parquet(part)
+        return frame
+
+    monkeypatch.setattr(store, "scan_open", exchanging)
+    with pytest.raises(VerificationError, match="written to while it was read"):
+        reading.scan(world.uni, "reads", purpose="a look").collect()
+    with pytest.raises(VerificationError, match="size"):
+        reading.scan(world.uni, "reads", purpose="a look").collect()
+
+
+def test_a_filter_that_fails_is_not_blamed_on_the_store_and_shows_no_token(world: World) -> None:
+    import polars as pl
+
+    world.load(world.export())
+    frame = reading.scan(world.uni, "reads", purpose="a look")
+    with pytest.raises(UsageError, match="filter") as caught:
+        frame.filter(pl.col("vehicle").str.to_integer() > 0).collect()
+    assert not any(token in str(caught.value) for token in frame.collect()["vehicle"].to_list())
