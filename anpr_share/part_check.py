@@ -100,8 +100,8 @@ class PartJob:
     """One part to check: ``size`` bytes at ``offset`` of the file ``path``, or the whole of it if ``size`` is None.
 
     ``day`` is None for a table without days; ``rows`` is None if the number of rows is not known beforehand.
-    ``columns`` are those agreed, in their order; ``zone`` is the agreement's and ``window`` the request's. ``sha256`` is
-    the digest (hexadecimal) that the part must have when it is read here, and ``rules`` are the agreement's.
+    ``columns`` are those agreed, in their order; ``zone`` is the agreement's and ``window`` the request's.
+    ``sha256`` is the digest (hexadecimal) that the part must have when it is read here; ``rules`` are the agreement's.
     """
 
     path: Path
@@ -373,9 +373,9 @@ class _Terms:
             for name in set(_DATES) & set(batch.columns):
                 if (batch.get_column(name).dt.day() != 1).any():
                     self._broken.add("its dates are finer than agreed")
-        if not rules.victims and "person_category" in batch.columns:
-            if (batch.get_column("person_category") == "victim").any():
-                self._broken.add("it has victims, whom the agreement leaves out")
+        victims = "person_category" in batch.columns and (batch.get_column("person_category") == "victim").any()
+        if victims and not rules.victims:
+            self._broken.add("it has victims, whom the agreement leaves out")
         if rules.max_offences is not None and "offence" in batch.columns:
             self._offences.update(batch.get_column("offence").drop_nulls().unique())
             if len(self._offences) > rules.max_offences:

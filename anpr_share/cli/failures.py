@@ -71,7 +71,8 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         terminal.say(error.format_message())
         return error.exit_code
     failure = explain(error)
-    terminal.error(failure.message, failure.hint)
+    message = failure.message if failure.step is None else f"step {failure.step} of 8: {failure.message}"
+    terminal.error(message, failure.hint)
     if json:
         envelope = terminal.error_json(
             command, code=failure.code, message=failure.message, hint=failure.hint, step=failure.step

@@ -36,6 +36,7 @@ def link(
 
     with opened(invocation) as site:
         frame = reading.collect(reading.link(site, agreement, purpose=purpose))
+        frame = frame.sort(frame.columns)
     if invocation.json:
         return Outcome({"rows": frame.height, "columns": frame.columns})
     write_frame(frame, output)

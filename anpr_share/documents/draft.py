@@ -67,7 +67,7 @@ columns = {columns}
 # How exact the times are: "1s", "1m", "15m", "1h" or "1d". Coarser times identify fewer people.
 resolution = {resolution}
 # How long a read may be kept, counted from the day on which it was captured: P1M to P12M (months) or P1D to P365D
-# (days). It is then deleted everywhere under this agreement.
+# (days). From then on anpr-share shows it to nobody; this version leaves it to the sites to delete the files.
 retention = {retention}
 # To keep only some of the vehicles, chosen by chance: 0.05 keeps 1 vehicle in 20, the same ones in every force, and
 # every vehicle of the targets table.
@@ -93,7 +93,8 @@ retention = {retention}
 """
 
 _CAMERAS = """
-# Cameras: what sort of place a camera stands at, never where. Take this section out if it is not needed.
+# Cameras: what sort of place a camera stands at, never where. Take this section out if it is not needed. This version
+# of anpr-share records these terms, and exports no cameras yet.
 [cameras]
 # The columns that may leave. May be added: "area_type". Kinds are fixed, mobile and so on.
 columns = {columns}
@@ -103,7 +104,8 @@ k = {k}
 
 _RISK = """
 # A ceiling on how identifying an export may be: the share of vehicles that four of their reads would single out.
-# An export above it is refused. Without this section nothing is refused for that reason.
+# An export above it is refused. This version of anpr-share cannot measure it yet, and so exports nothing under an
+# agreement that has this section. Without it nothing is refused for that reason.
 {header}
 {unicity4_max}
 """
@@ -137,7 +139,8 @@ def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement |
         "# The law that allows it, and the documents that show it: the section relied on, the impact assessment.",
         f"legal_basis = {_toml(old.legal_basis if old else '')}",
         "# The first and the last day on which data may be asked for, exported, loaded and read. They do not limit",
-        "# when the reads were captured. On the day after the last one all data under this agreement are destroyed.",
+        "# when the reads were captured. From the day after the last one nobody is shown any of the data,",
+        "# and they must be destroyed.",
         f"starts = {(old.starts if old else today).isoformat()}",
         f"ends = {(old.ends if old else Duration(months=12).after(today) - timedelta(days=1)).isoformat()}",
         "",

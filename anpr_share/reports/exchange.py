@@ -31,13 +31,13 @@ def account(table: TableQuality) -> list[tuple[str | int, ...]]:
     rows: list[tuple[str | int, ...]] = [(table.table, table.rows_in, "rows in the extract")]
     if table.split:
         rows.append(("", table.split, "more, from cells with several plates"))
-    rows.append(("", table.rows_out, "left for the bundle"))
+    rows.append(("", table.rows_out, "released"))
     rows += [("", count, f"rejected: {rule}") for rule, count in sorted(table.rejected.items())]
     rows += [("", count, f"withheld: {reason}") for reason, count in sorted(table.withheld.items())]
     if table.ambiguous:
-        rows.append(("", table.ambiguous, "of those that left have an ambiguous plate"))
+        rows.append(("", table.ambiguous, "of those released have an ambiguous plate"))
     if table.duplicates:
-        rows.append(("", table.duplicates, "of those that left are duplicates"))
+        rows.append(("", table.duplicates, "of those released are duplicates"))
     return rows
 
 
@@ -104,7 +104,10 @@ def receipt_lines(result: ReceiptResult) -> list[str | Table]:
     ]
     if result.path is not None:
         lines.append(f"wrote {result.path}")
-    lines += [f"disagrees: {fault}" for fault in result.discrepancies]
+    if result.discrepancies:
+        lines += [f"  disagrees: {fault}" for fault in result.discrepancies]
+    elif result.compared:
+        lines.append("  agrees with what this site exported")
     return lines
 
 

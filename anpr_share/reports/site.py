@@ -51,7 +51,8 @@ def _agreement_lines(item: AgreementStatus) -> list[str]:
         lines.append(f"  {count(item.bundles, 'bundle')}; holds no days")
     if item.next_deletion is not None:
         lines.append(
-            f"  next deletion: {count(item.next_deletion_days, 'day')} by {item.next_deletion:%Y-%m-%d %H:%M} UTC"
+            f"  next due for deletion: {count(item.next_deletion_days, 'day')}, "
+            f"hidden from {item.next_deletion:%Y-%m-%d %H:%M} UTC on"
         )
     return lines
 
@@ -70,7 +71,13 @@ def ledger_lines(entries: Sequence[Entry], head: int) -> list[str | Table]:
             for entry in entries
         ],
     )
-    return [shown, f"{len(entries)} of {head} lines; --json shows their details"]
+    reasons = [
+        f"  line {entry.seq}: {key}: {entry.details[key]}"
+        for entry in entries
+        for key in ("purpose", "reason", "authority")
+        if isinstance(entry.details.get(key), str)
+    ]
+    return [shown, *(["", "why:", *reasons] if reasons else []), "", f"{len(entries)} of {head} lines; --json has more"]
 
 
 def check_lines(check: LedgerCheck) -> list[str | Table]:

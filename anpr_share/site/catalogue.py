@@ -1,7 +1,9 @@
 """Whom a site trusts and what it has been asked: partners, agreements, requests and their windows.
 
 Guarantees: each of these records is authenticated as a whole and checked at every read with the vault open, so nobody
-without the passphrase can pin a partner, undo a revocation, widen a window or open a used one; they can only remove.
+without the passphrase can pin a partner or widen a window; and all of them together are sealed (see
+:mod:`anpr_share.site.sealing`), so nobody without it can undo a revocation, open a used window or bring an older
+version back by removing a record or putting an old one in its place, but by rolling back the whole of ``site.db``.
 An agreement in force is the highest version that was accepted. See :mod:`anpr_share.site.records` for ``vault`` None.
 """
 

@@ -78,6 +78,7 @@ SCHEMAS = {
             at TEXT NOT NULL, receipt TEXT, PRIMARY KEY (bundle, tbl, day)) STRICT""",
         """CREATE TABLE witness (partner TEXT NOT NULL, document TEXT NOT NULL, seq INTEGER NOT NULL,
             hash TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (partner, document)) STRICT""",
+        f"CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), {_AUTHENTICATED}) STRICT",
         "CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL) STRICT",
         "CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT",
     ),
@@ -175,8 +176,8 @@ def connect(paths: Paths, *, timeout: float = LOCK_SECONDS, renew_keys: bool = F
 
     ``timeout`` is how many seconds a statement waits for another command. ``renew_keys`` makes a missing ``keys.db``
     anew, blank, which a site restored from a backup needs; see :func:`keys_are_missing`. Raises :class:`StorageError`
-    for a file that is missing or damaged and :class:`FormatError` for one of another version or schema, or for a planted
-    link or journal.
+    for a file that is missing or damaged and :class:`FormatError` for one of another version or schema, or for a
+    planted link or journal.
     """
     for path in (paths.site, paths.vault, paths.keys):
         if not path.is_file() and not (renew_keys and path == paths.keys):

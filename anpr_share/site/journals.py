@@ -92,11 +92,12 @@ def _super_journal(journal: Path) -> bytes | None:
 
 def _is_ours(name: bytes, main: Path) -> bool:
     try:
+        # Split as text, because a Path would drop what the system does not: the last name is what is deleted.
         directory, last = os.path.split(os.fsdecode(name))
         return (
-            os.path.isabs(directory)
+            Path(directory).is_absolute()
             and re.fullmatch(re.escape(main.name) + "-mj[0-9A-F]+", last, re.ASCII) is not None
-            and os.path.samefile(directory, main.parent)
+            and Path(directory).samefile(main.parent)
         )
     except (OSError, ValueError):
         return False

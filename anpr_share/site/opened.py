@@ -2,7 +2,8 @@
 
 Guarantees: a site opens only if ``site.toml``, ``identity.json`` and, with the passphrase, the vault say the same, and
 only where polars cannot write temporary files in the clear; a command that writes holds the writer lock, and first does
-what a killed one left undone; statutory events other than erasure are logged only with the vault open.
+what a killed one left undone; statutory events other than erasure are logged only with the vault open; with the vault
+open nothing is done on records that were removed or put back without it.
 
     with OpenSite.open(path, passphrase=b"...") as site, site.writing():
         with site.transaction():
@@ -24,7 +25,7 @@ from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.errors import FormatError, LockedError, StorageError, UsageError, VerificationError
 from anpr_share.memory import require_no_spill
 from anpr_share.periods import Now, effective_now
-from anpr_share.site import database, publication
+from anpr_share.site import database, publication, sealing
 from anpr_share.site.database import LOCK_SECONDS, Connection
 from anpr_share.site.files import create_private, open_regular, storage_errors
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
@@ -131,7 +132,8 @@ class OpenSite:
         """Open a site; without a passphrase its secrets stay closed.
 
         ``lock_seconds`` is how long to wait for another command. Raises :class:`LockedError` for a wrong passphrase,
-        :class:`VerificationError` if the site's files contradict one another, :class:`StorageError`.
+        :class:`VerificationError` if the site's files contradict one another or, with the passphrase, if records were
+        removed or put back, :class:`StorageError`.
         """
         require_no_spill()
         paths = Paths(root.resolve())
@@ -147,6 +149,7 @@ class OpenSite:
             stack.callback(db.close)
             vault = None if passphrase is None else _open_vault(db, passphrase, config, identity)
             site = cls(paths, config, identity, db, vault, clock=clock, actor=actor, lock_seconds=lock_seconds)
+            site.require_sealed()
             if database.keys_are_missing(db):
                 site._renew_keys()
             if vault is not None and publication.is_decided(db):
@@ -220,11 +223,25 @@ class OpenSite:
         """The instant to go by: see :meth:`reading`."""
         return self.reading(connection).instant
 
+    def require_sealed(self, connection: Connection | None = None) -> None:
+        """Raise :class:`VerificationError` if records were removed or put back without the passphrase.
+
+        Without the vault this cannot be known, and nothing is said.
+        """
+        if self.vault is not None:
+            sealing.require_sealed(connection or self.db, self.vault)
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A transaction on :attr:`db`: all of it or nothing."""
+        """A transaction on :attr:`db`: all of it or nothing. With the vault open, what it leaves is sealed.
+
+        Raises :class:`VerificationError` if records were removed or put back: sealing would make that good.
+        """
         with database.transaction(self.db):
+            self.require_sealed()
             yield self.db
+            if self.vault is not None:
+                sealing.seal(self.db, self.vault)
 
     @contextmanager
     def writing(self) -> Iterator[publication.Recovery]:

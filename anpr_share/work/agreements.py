@@ -401,6 +401,12 @@ def describe(agreement: Agreement) -> list[str]:
             lines.append(f"             handling codes {', '.join(terms.targets.handling)} only")
     if terms.cameras is not None:
         lines.append(f"cameras      {', '.join(terms.cameras.columns)}, at least {terms.cameras.k} alike")
+        lines.append("             (this version exports no cameras)")
+    if terms.risk is not None and terms.risk.unicity4_max is not None:
+        lines += [
+            f"risk         at most {terms.risk.unicity4_max} of vehicles singled out by four reads",
+            "             (this version cannot measure it, and so exports nothing)",
+        ]
     for party in agreement.identities:
         lines += [f"{party.role:<12} {party.name} ({party.site})", f"             {spoken(party.fingerprint)}"]
     return lines

@@ -99,6 +99,11 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
     if request.agreement != agreement.digest:
         raise PolicyError("the request was made under another version of the agreement", hint="ask for a new request")
     require_in_force(agreement, now.instant)
+    if agreement.terms.risk is not None and agreement.terms.risk.unicity4_max is not None:
+        raise PolicyError(
+            "the agreement sets a ceiling on disclosure risk, which this version cannot measure: nothing is exported",
+            hint="a later version measures it; or agree on a version without [risk]",
+        )
     party = agreement.identity(request.sender)
     if party is None or party.role != "university":
         raise PolicyError("the request does not come from a university that is party to the agreement")

@@ -21,7 +21,7 @@ from anpr_share.documents.manifest import KEYS_NAME, UNDATED, Manifest, Sealed, 
 from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import LockedError, PolicyError, VerificationError
 from anpr_share.files import open_regular
-from anpr_share.part_check import PartJob, PartResult, Rewrite, check_parts
+from anpr_share.part_check import PartJob, PartResult, PartRules, Rewrite, check_parts
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import verifying
@@ -215,6 +215,7 @@ def _jobs(path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], R
     manifest = verified.opened.manifest
     places = {member.name: member for member in verified.opened.members}
     for table in manifest.tables:
+        rules = _rules(verified.standing.agreement, table.name)
         for part in table.parts:
             member = places[member_name(table.name, part.day, part.n)]
             yield PartJob(
@@ -230,8 +231,20 @@ def _jobs(path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], R
                 columns=table.columns,
                 zone=verified.standing.agreement.zone,
                 window=manifest.window.window,
+                sha256=part.sha256,
+                rules=rules,
                 rewrite=rewrites.get((table.name, part.day, part.n)),
             )
+
+
+def _rules(agreement: agreements.Agreement, table: str) -> PartRules:
+    """What the agreement lets leave of a table's rows, beyond its columns."""
+    reads, targets = agreement.terms.reads, agreement.terms.targets
+    if table == "reads":
+        return PartRules(resolution=reads.resolution)
+    if table == "targets" and targets is not None:
+        return PartRules(date_resolution=targets.date_resolution, victims=targets.victims)
+    return PartRules()
 
 
 def checked_parts(

@@ -51,6 +51,7 @@ class _Look:
     def _taken(self) -> Iterator[tuple[Connection, Agreement, datetime]]:
         """A connection, the agreement, which must be in force, and the clock, which is read once for a look."""
         with self.site.connection() as connection:
+            self.site.require_sealed(connection)
             agreement = _agreement(connection, self.site, self.agreement_id)
             now = self.site.now(connection)
             require_in_force(agreement, now)

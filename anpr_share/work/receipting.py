@@ -40,6 +40,11 @@ class ReceiptResult:
     discrepancies: tuple[str, ...]
     path: Path | None = None
 
+    @property
+    def compared(self) -> bool:
+        """Whether this is a receipt that came, and so was compared with what was exported."""
+        return self.path is None
+
 
 def sign_receipt(
     site: OpenSite,

@@ -158,9 +158,9 @@ def test_our_errors_say_what_and_what_next(
     assert run("probe", "--json", error=error) == code
 
     out, err = capsys.readouterr()
-    assert err == "error: why\nhint: next\n"
-    told = json.loads(out)
     step = getattr(error, "step", None)
+    assert err == f"error: {'' if step is None else f'step {step} of 8: '}why\nhint: next\n"
+    told = json.loads(out)
     assert told == {
         "format": 1,
         "command": "probe",

@@ -382,7 +382,8 @@ def test_a_planted_journal_deletes_no_file(paths: Paths, tmp_path: Path, target:
 
 
 @pytest.mark.parametrize(
-    "name", ["{root}/../site.db-mj0A9", "{root}/keys.db", "{root}/site.db-mj", "site.db-mj0A9", "{root}/x\0/site.db-mj0"]
+    "name",
+    ["{root}/../site.db-mj0A9", "{root}/keys.db", "{root}/site.db-mj", "site.db-mj0A9", "{root}/x\0/site.db-mj0"],
 )
 def test_a_journal_may_name_only_what_sqlite_names_itself(paths: Paths, name: str) -> None:
     named = os.fsencode(name.format(root=paths.root))

@@ -117,6 +117,7 @@ def test_a_part_that_is_exchanged_while_it_is_read_is_not_what_comes_out(
 ) -> None:
     import polars as pl
 
+    from anpr_share import parquet
     from anpr_share.site import store
 
     world.load(world.export())
@@ -124,7 +125,7 @@ def test_a_part_that_is_exchanged_while_it_is_read_is_not_what_comes_out(
     fake = pl.DataFrame(
         {"vehicle": ["f" * 32], "camera": ["f" * 32], "captured_at": [datetime(2019, 1, 1, tzinfo=UTC)]}
     )
-    genuine = store.scan_open
+    genuine = parquet.scan_open
 
     def exchanging(file: object, key: bytes) -> pl.LazyFrame:
         frame = genuine(file, key)  # type: ignore[arg-type]
@@ -148,3 +149,35 @@ def test_a_filter_that_fails_is_not_blamed_on_the_store_and_shows_no_token(world
     with pytest.raises(UsageError, match="filter") as caught:
         frame.filter(pl.col("vehicle").str.to_integer() > 0).collect()
     assert not any(token in str(caught.value) for token in frame.collect()["vehicle"].to_list())
+
+
+@pytest.mark.parametrize(
+    ("table", "day", "column", "value"),
+    [
+        ("reads", "2026-10-01", "captured_at", datetime(2026, 10, 1, 8, 0, 10, tzinfo=UTC)),
+        ("targets", "undated", "person_category", "victim"),
+        ("targets", "undated", "offence_from", date(2026, 3, 17)),
+    ],
+)
+def test_what_the_agreement_keeps_back_is_not_loaded_whatever_the_sender_puts_in(
+    world: World, table: str, day: str, column: str, value: object
+) -> None:
+    import polars as pl
+
+    columns = ["vehicle", "log", "offence", "offence_from", "person_category"]
+    world.agree(id="careful", targets__columns=columns, targets__date_resolution="month")
+    bundle = world.export(world.request(agreement="careful"), targets=TARGETS)
+    forged = world.forge(bundle)
+    frame = forged.frame(table, day)
+    forged.put(table, day, frame.with_columns(pl.lit(value).cast(frame.schema[column]).alias(column)))
+    refused(world, forged.write(), VerificationError, 8)
+
+
+def test_a_look_notices_that_records_were_removed_while_the_site_was_open(world: World) -> None:
+    world.load(world.export())
+    frame = reading.scan(world.uni, "reads", purpose="a look")
+    assert frame.collect().height == 6
+    with world.uni.connection() as other:
+        other.execute("DELETE FROM partner")
+    with pytest.raises(VerificationError, match="removed or put back"):
+        frame.collect()

@@ -437,3 +437,8 @@ def test_an_extract_of_several_files_is_registered_file_by_file_with_its_oldest_
     assert {"a.csv", "b.csv", "c.csv"} <= set(known)
     assert known["a.csv"].delete_by == datetime(2027, 9, 19, 23, tzinfo=UTC)
     assert known["b.anpr.zip"].delete_by > known["a.csv"].delete_by
+
+
+def test_a_ceiling_that_cannot_be_measured_lets_nothing_out(world: World) -> None:
+    world.agree(id="capped", risk={"unicity4_max": "0.95"})
+    refused(world, world.request(agreement="capped"), written(world), PolicyError, "ceiling on disclosure risk")
