@@ -99,19 +99,14 @@ def export(
         extract = open_reads(reads.paths, reads.profile, answer.agreement.columns("reads"))
         chosen = answer.choose(window, lambda: _days_of(reads, answer))
         finals = [out] if rejects is None else [out, rejects]
-        scratch, *files = publication.stage(site.db, site.paths, [answering.scratch(site), *finals])
-        try:
+        with publication.publishing(site.db, site.paths, [answering.scratch(site), *finals]) as (scratch, *files):
             with storage_errors("the export cannot be written"):
                 scratch.temporary.mkdir(mode=0o700)
             run = _Export(site, answer, chosen, scratch.temporary, authority, progress)
             run.read_targets(targets)
             with _writing_rejects(files[1:], extract) as on_rejects:
                 run.read_reads(extract, on_rejects)
-            sealed = run.assemble(files[0].temporary)
-            result = run.commit(files, sealed)
-            publication.finish(site.db, site.paths, files)
-        finally:
-            publication.abandon(site.db, site.paths, [scratch, *files])
+            result = run.commit(files, run.assemble(files[0].temporary))
         site.checkpoint()
         return result
 

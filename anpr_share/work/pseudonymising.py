@@ -68,8 +68,7 @@ def pseudonymise(
     require_in_force(agreement, now.instant)
     key = agreements.linkage_key(site, agreement.id)
     with site.writing():
-        scratch, output = publication.stage(site.db, site.paths, [answering.scratch(site), out])
-        try:
+        with publication.publishing(site.db, site.paths, [answering.scratch(site), out]) as (scratch, output):
             with storage_errors("the output cannot be written"):
                 scratch.temporary.mkdir(mode=0o700)
             today = periods.day_of(now.instant, agreement.zone)
@@ -111,9 +110,6 @@ def pseudonymise(
                     },
                 )
                 publication.commit(site.db, [output])
-            publication.finish(site.db, site.paths, [output])
-        finally:
-            publication.abandon(site.db, site.paths, [scratch, output])
         site.checkpoint()
     return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due)
 
