@@ -21,12 +21,15 @@ import polars as pl
 from anpr_share import periods
 from anpr_share.errors import UsageError
 from anpr_share.parquet import opening, scan_part, write_part
-from anpr_share.pseudonyms import CameraTable, PlateTable, sample_threshold
+from anpr_share.pseudonyms import sample_threshold
 from anpr_share.tables import schema
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, vrm_cells
 from anpr_share.tables.extract import Extract, open_extract
+from anpr_share.tables.times import UTC_TIME
+from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
 from anpr_share.work.ahead import ahead
+from anpr_share.work.ordering import Packing, Ranked, numbers, ranked
 
 if TYPE_CHECKING:
     from anpr_share.documents.agreement import Agreement
@@ -40,6 +43,9 @@ BUFFERED_ROWS = 24_000_000
 PART_ROWS = 10_000_000
 _SPILLED_PIECE_ROWS = 8_000_000
 
+_SECOND = 1_000_000  # microseconds
+_LONGEST_DAY = 26 * 3600 * _SECOND
+_BANDS = 15  # the most that there could be
 _STEP_MICROSECONDS = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000}
 
 
@@ -47,8 +53,7 @@ _STEP_MICROSECONDS = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h
 class ReadsRules:
     """What decides about a read that passed the checks.
 
-    ``withhold`` says why a capture day stays in the force, or None; ``targets`` are the vehicle tokens that a sample
-    always keeps.
+    ``withhold`` says why a capture day stays in the force, or None.
     """
 
     columns: tuple[str, ...]
@@ -56,7 +61,6 @@ class ReadsRules:
     zone: ZoneInfo
     now: Now
     withhold: Callable[[date], str | None]
-    targets: frozenset[str] = frozenset()
 
 
 OnRejects = Callable[[int, pl.DataFrame], None]
@@ -102,14 +106,14 @@ class ReadsPipeline:
         """Check one batch of the extract and keep what is to be released."""
         cells = camera_cells(batch, self._profile)
         plate_ids, camera_ids = self._plates.ids(vrm_cells(batch, self._profile)), self._cameras.ids(cells)
-        plates, cameras = self._plates.frame, self._cameras.frame
+        facts, cameras = self._plates.facts, self._cameras.frame
         missing = cameras["camera"].is_null().gather(camera_ids)
         self._swapped.add(~missing, cameras["plate_like"].gather(camera_ids))
         prepared = prepare_reads(
             batch,
             self._profile,
             now=self._rules.now.instant,
-            plate_status=plates["status"].gather(plate_ids),
+            plate_status=facts["status"].gather(plate_ids),
             camera_missing=missing,
         )
         if self._on_rejects is not None:
@@ -125,7 +129,7 @@ class ReadsPipeline:
         )
         self._count(frame)
         accepted = frame if prepared.masks.is_empty() else frame.filter(pl.col("rule").is_null())
-        self._keep(self._withhold(accepted, plates), plates)
+        self._keep(self._withhold(accepted, facts["sampled"]), facts)
 
     def _count(self, frame: pl.DataFrame) -> None:
         self.tally.rows_in += frame.height
@@ -133,7 +137,7 @@ class ReadsPipeline:
         self.tally.rejected.update(_counts(rejected["rule"]))
         self.tally.day_rejected.update(_counts(rejected["day"].drop_nulls()))
 
-    def _withhold(self, accepted: pl.DataFrame, plates: pl.DataFrame) -> pl.DataFrame:
+    def _withhold(self, accepted: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
         days = accepted["day"].unique().to_list()
         for day in days:
             if day not in self._reasons:
@@ -142,32 +146,22 @@ class ReadsPipeline:
             reason = accepted["day"].replace_strict(days, [self._reasons[day] for day in days], return_dtype=pl.String)
             self.tally.withheld.update(_counts(reason.drop_nulls()))
             accepted = accepted.filter(reason.is_null())
-        sampled = plates["sampled"]
         if not sampled.all():
-            if self._rules.targets:
-                sampled = sampled | plates["vehicle"].is_in(list(self._rules.targets)).fill_null(value=False)
             kept = accepted.filter(sampled.gather(accepted["plate"]))
             if dropped := accepted.height - kept.height:
                 self.tally.withheld[NOT_SAMPLED] += dropped
             accepted = kept
         return accepted
 
-    def _keep(self, released: pl.DataFrame, plates: pl.DataFrame) -> None:
+    def _keep(self, released: pl.DataFrame, facts: pl.DataFrame) -> None:
         tally = self.tally
         tally.rows_out += released.height
         tally.day_rows.update(_counts(released["day"]))
-        seen = released["plate"].value_counts(name="rows")
-        by_family = seen.select(
-            "rows",
-            family=plates["family"].gather(seen["plate"]),
-            ambiguous=plates["ambiguous"].gather(seen["plate"]),
-        )
-        for family, rows in by_family.group_by("family").agg(pl.col("rows").sum()).iter_rows():
-            tally.families[family] += rows
-        tally.ambiguous += int(by_family.filter("ambiguous")["rows"].sum())
+        tally.families.update(_counts(facts["family"].gather(released["plate"])))
+        tally.ambiguous += int(facts["ambiguous"].gather(released["plate"]).sum())
         if released.height:
-            extra = [_band()] if "confidence" in self._rules.columns else []
-            self._buffer.append(released.select("day", "plate", "camera", "captured_at", *extra))
+            band = _band() if "confidence" in self._rules.columns else pl.lit(0, dtype=pl.UInt8)
+            self._buffer.append(released.select("day", "plate", "camera", "captured_at", band.alias("band")))
             self._buffered += released.height
         if self._buffered >= self._buffered_limit or self._plates.full or self._cameras.full:
             self._spill()
@@ -186,41 +180,54 @@ class ReadsPipeline:
             return
         if not self._buffer:
             return
-        order = _Order(self._plates.frame, self._cameras.frame)
         buffer = pl.concat(self._buffer, rechunk=True)
         self._buffer.clear()
         by_day = buffer.partition_by("day", as_dict=True)
         del buffer
+        tokens, names = self._plates.tokens, self._cameras.frame["camera"]
+        plates, cameras = ranked(tokens["order"]), ranked(numbers(names))
+        vehicles = self._written(tokens.with_columns(self._plates.facts["family"]), plates)
+        places = names.gather(cameras.one)
         for key in sorted(by_day):
-            day = key[0]
-            yield day, self._slices(self._buffered_day(by_day.pop(key), order, day))
+            rows = by_day.pop(key)
+            rows = rows.with_columns(
+                plate=plates.rank.gather(rows["plate"]), camera=cameras.rank.gather(rows["camera"])
+            )
+            yield key[0], self._ordered(rows, vehicles, places, key[0]).iter_slices(self._part_rows)
 
-    def _buffered_day(self, rows: pl.DataFrame, order: _Order, day: date) -> pl.DataFrame:
-        """The rows of a day with their tokens, ordered by all their columns; sorts integers, not tokens."""
-        keys = ["prefix", "captured_at", "rank", *_identity(self._rules.columns)[3:]]
-        rows = rows.with_columns(
-            order.prefix.gather(rows["plate"]).alias("prefix"), order.rank.gather(rows["camera"]).alias("rank")
-        ).sort(keys)
-        self.tally.duplicates += int(rows.select(_same_as_before(keys)).to_series().sum())
-        floored = rows.with_columns(self._floor(day))
-        if not floored["captured_at"].equals(rows["captured_at"]):
-            floored = floored.sort(keys)
-        plate = floored["plate"]
-        columns = {
-            "vehicle": order.plates["vehicle"].gather(plate),
-            "camera": order.cameras["camera"].gather(floored["camera"]),
-            "captured_at": floored["captured_at"],
-        }
-        for name, source in (("vehicle_alike", "vehicle_alike"), ("vrm_family", "family")):
-            if name in self._rules.columns:
-                columns[name] = order.plates[source].gather(plate).cast(pl.String)
-        if "confidence" in self._rules.columns:
-            columns["confidence"] = floored["confidence"]
-        frame = pl.DataFrame([column.alias(name) for name, column in columns.items()])
-        if order.is_split(floored["prefix"], frame["vehicle"]):
-            # Two vehicles whose tokens begin alike lie mixed: only their whole tokens can order them.
-            frame = frame.sort(_identity(self._rules.columns))
-        return frame.select(self._rules.columns)
+    def _written(self, tokens: pl.DataFrame, vehicles: Ranked) -> pl.DataFrame:
+        """What is written for a vehicle of each rank; ``tokens`` has ``vehicle``, ``family`` …, in any order."""
+        wanted = ["vehicle", *(name for name in ("vehicle_alike", "vrm_family") if name in self._rules.columns)]
+        each = tokens.rename({"family": "vrm_family"}).select(pl.col(wanted).gather(vehicles.one))
+        return each.with_columns(pl.col(pl.Enum).cast(pl.String))
+
+    def _ordered(self, rows: pl.DataFrame, vehicles: pl.DataFrame, cameras: pl.Series, day: date) -> pl.DataFrame:
+        """The rows of a day as they are released, ordered by all their columns.
+
+        ``rows`` has ``plate`` and ``camera``, which are ranks, ``captured_at`` and ``band``; row by rank, ``vehicles``
+        and ``cameras`` have what is written for them.
+        """
+        start = pl.lit(periods.day_start(day, self._rules.zone)).cast(UTC_TIME)
+        past = rows.select((pl.col("captured_at") - start).dt.total_microseconds()).to_series()
+        unit = _SECOND if (past % _SECOND == 0).all() else 1
+        highest = {"plate": vehicles.height, "time": _LONGEST_DAY // unit, "camera": len(cameras), "band": _BANDS}
+        packing = Packing(highest)
+        packed = packing.pack(rows.with_columns(time=past // unit)).sort()
+        self.tally.duplicates += int((packed == packed.shift()).sum())
+        at = (start + pl.duration(microseconds=pl.col("time").cast(pl.Int64) * unit)).alias("captured_at")
+        if self._rules.resolution != "1s" or unit != _SECOND:
+            exact = packing.unpack(packed).with_columns(at).with_columns(self._floor(day))
+            floored = (pl.col("captured_at") - start).dt.total_microseconds() // unit
+            packed = packing.pack(exact.with_columns(time=floored)).sort()
+        ordered = packing.unpack(packed).with_columns(at)
+        return pl.DataFrame(
+            [
+                *vehicles.select(pl.all().gather(ordered["plate"])),
+                cameras.gather(ordered["camera"]).alias("camera"),
+                ordered["captured_at"],
+                _band_names(ordered["band"]),
+            ]
+        ).select(self._rules.columns)
 
     def _floor(self, day: date) -> pl.Expr:
         """The time at the agreed resolution, in the agreement's zone, never before the day that it belongs to."""
@@ -233,23 +240,21 @@ class ReadsPipeline:
         past = (pl.col("captured_at").dt.timestamp("us") + offset) % step
         return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
-    def _slices(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        yield from frame.iter_slices(self._part_rows)
-
     def _spill(self) -> None:
         """Write what is buffered to temporary parts, under keys that live only in this object, and forget the ids."""
         if self._buffer:
-            plates, cameras = self._plates.frame, self._cameras.frame
+            tokens = self._plates.tokens.drop("order").with_columns(self._plates.facts["family"].cast(pl.String))
+            cameras = self._cameras.frame["camera"]
             buffer = pl.concat(self._buffer, rechunk=True)
             self._buffer.clear()
             for (day,), rows in buffer.partition_by("day", as_dict=True).items():
-                frame = rows.select(
-                    plates["vehicle"].gather(rows["plate"]).alias("vehicle"),
-                    *([plates["vehicle_alike"].gather(rows["plate"])] if "vehicle_alike" in plates.columns else []),
-                    plates["family"].gather(rows["plate"]).cast(pl.String).alias("vrm_family"),
-                    cameras["camera"].gather(rows["camera"]).alias("camera"),
-                    "captured_at",
-                    *(["confidence"] if "confidence" in rows.columns else []),
+                frame = pl.DataFrame(
+                    [
+                        *tokens.select(pl.all().gather(rows["plate"])),
+                        cameras.gather(rows["camera"]),
+                        rows["captured_at"],
+                        rows["band"],
+                    ]
                 )
                 key, spills = secrets.token_bytes(32), self._spills.setdefault(day, [])
                 path = self._scratch / f"spill-{day.isoformat()}-{len(spills)}.parquet"
@@ -266,62 +271,35 @@ class ReadsPipeline:
         pieces = -(-sum(rows for _, _, rows in spills) // min(_SPILLED_PIECE_ROWS, self._part_rows))
         # Tokens are uniform, so equal ranges of their first 32 bits hold about equal numbers of vehicles.
         bounds = [f"{(piece << 32) // pieces:08x}" for piece in range(pieces)]
-        identity = [
-            "vehicle",
-            "captured_at",
-            "camera",
-            *(["confidence"] if "confidence" in self._rules.columns else []),
-        ]
         for piece, low in enumerate(bounds):
             inside = pl.col("vehicle") >= low
             if piece + 1 < pieces:
                 inside &= pl.col("vehicle") < bounds[piece + 1]
             with opening():
-                frame = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
-            frame = frame.sort(identity)
-            self.tally.duplicates += int(frame.select(_same_as_before(identity)).to_series().sum())
-            ordered = frame.with_columns(self._floor(day)).sort(identity).select(self._rules.columns)
-            yield from self._slices(ordered)
+                rows = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
+            plates, cameras = ranked(numbers(rows["vehicle"])), ranked(numbers(rows["camera"]))
+            vehicles, names = self._written(rows, plates), rows["camera"].gather(cameras.one)
+            rows = rows.select("captured_at", "band", plate=plates.rank, camera=cameras.rank)
+            yield from self._ordered(rows, vehicles, names, day).iter_slices(self._part_rows)
         for path, _, _ in spills:
             path.unlink()
 
 
-class _Order:
-    """What rows are sorted by in place of their tokens: integers that sort as the tokens do.
-
-    A vehicle's is the first 64 bits of its token. Two vehicles share them once in many millions of exports; then
-    :meth:`is_split` says so.
-    """
-
-    def __init__(self, plates: pl.DataFrame, cameras: pl.DataFrame) -> None:
-        self.plates, self.cameras = plates, cameras
-        prefix = plates["vehicle"].str.slice(0, 16).str.decode("hex")
-        self.prefix = prefix.bin.reinterpret(dtype=pl.UInt64, endianness="big")
-        self.rank = cameras["camera"].rank("dense").cast(pl.UInt32)
-
-    def is_split(self, prefix: pl.Series, vehicle: pl.Series) -> bool:
-        """Whether neighbouring rows have one prefix and two vehicles."""
-        return bool(((prefix == prefix.shift()) & (vehicle != vehicle.shift())).any())
-
-
-def _identity(columns: Sequence[str]) -> list[str]:
-    return ["vehicle", "captured_at", "camera", *(["confidence"] if "confidence" in columns else [])]
-
-
-def _same_as_before(columns: Sequence[str]) -> pl.Expr:
-    """Whether a row of a sorted frame is the same as the one before it, nulls being the same."""
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in columns)
-    return same & (pl.int_range(pl.len()) > 0)
-
-
 def _band() -> pl.Expr:
-    """Per cent as one of the bands that the schema lists; no reading, no band."""
-    bands = schema.load("release", "reads").field("confidence").enum or ()
-    band: pl.Expr = pl.lit(None, dtype=pl.String)
-    for name in bands:
-        low = float(name.split("-")[0])
-        band = pl.when(pl.col("confidence") >= low).then(pl.lit(name)).otherwise(band)
-    return band.alias("confidence")
+    """Per cent as the number of its band, from 1; no reading, 0."""
+    percent = pl.col("confidence")
+    reached = [(percent >= float(name.split("-")[0])).cast(pl.UInt8) for name in _band_labels()]
+    return pl.sum_horizontal(reached, ignore_nulls=True)
+
+
+def _band_names(bands: pl.Series) -> pl.Series:
+    names = pl.Series([None, *_band_labels()], dtype=pl.String)
+    return names.gather(bands).alias("confidence")
+
+
+def _band_labels() -> tuple[str, ...]:
+    """The bands that the schema lists, each by the per cent at which it begins."""
+    return schema.load("release", "reads").field("confidence").enum or ()
 
 
 def _counts(series: pl.Series) -> dict[Any, int]:
@@ -342,7 +320,10 @@ def reads_pipeline(
     targets: frozenset[str] = frozenset(),
     on_rejects: OnRejects | None = None,
 ) -> ReadsPipeline:
-    """The pipeline for what an agreement lets out: of one window, or of all days; ``scratch`` is an empty directory."""
+    """The pipeline for what an agreement lets out: of one window, or of all days; ``scratch`` is an empty directory.
+
+    A sample keeps ``targets``, which are vehicle tokens, whatever else it keeps.
+    """
     terms = agreement.terms.reads
     after = agreement.terms.authority_after
     rules = ReadsRules(
@@ -358,10 +339,10 @@ def reads_pipeline(
             window=window,
             authority_after=periods.Duration.parse(after) if after is not None and authority is None else None,
         ),
-        targets=targets,
     )
     plates = PlateTable(
         key,
+        always=targets,
         alike="vehicle_alike" in terms.columns,
         sample=sample_threshold(terms.sample) if terms.sample is not None else None,
     )

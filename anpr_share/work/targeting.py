@@ -14,10 +14,11 @@ import polars as pl
 
 from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.errors import PolicyError, UsageError
-from anpr_share.pseudonyms import LinkageKey, PlateTable
+from anpr_share.pseudonyms import LinkageKey
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
+from anpr_share.token_tables import PlateTable
 from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
 
 _DATES = ("offence_from", "offence_to", "convicted_on")
@@ -64,7 +65,7 @@ def release_targets(
     for batch in extract.batches():
         split = split_plates(batch, profile)
         ids = plates.ids(vrm_cells(split, profile))
-        prepared = prepare_targets(split, profile, plate_status=plates.frame["status"].gather(ids), offences=offences)
+        prepared = prepare_targets(split, profile, plate_status=plates.facts["status"].gather(ids), offences=offences)
         (log,) = profile.columns.sources("log")
         swapped.add_cells(batch.frame[log])
         tally.rows_in += batch.frame.height
@@ -73,10 +74,10 @@ def release_targets(
         frames.append(prepared.frame.with_columns(ids.alias("plate")).filter(pl.col("rule").is_null()))
     swapped.refuse()
     kept = _withhold(pl.concat(frames), terms, tally)
-    frame = _pseudonymised(kept, plates.frame, key, site, month=terms.date_resolution == "month").select(terms.columns)
+    frame = _pseudonymised(kept, plates.tokens, key, site, month=terms.date_resolution == "month").select(terms.columns)
     tally.rows_out = frame.height
     tally.duplicates = frame.height - frame.n_unique()
-    judged = plates.frame.select(pl.all().gather(kept["plate"]))
+    judged = plates.facts.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())
     tally.ambiguous = int(judged["ambiguous"].sum())
     return ReleasedTargets(frame.sort(terms.columns), tally, extract.paths)
@@ -119,15 +120,8 @@ def _withhold(accepted: pl.DataFrame, terms: TargetsTerms, tally: Tally) -> pl.D
 def _pseudonymised(
     kept: pl.DataFrame, plates: pl.DataFrame, key: LinkageKey, site: str, *, month: bool
 ) -> pl.DataFrame:
-    frame = kept.drop("vrm", "log").with_columns(
-        plates["vehicle"].gather(kept["plate"]).alias("vehicle"),
-        *(
-            [plates["vehicle_alike"].gather(kept["plate"]).alias("vehicle_alike")]
-            if "vehicle_alike" in plates.columns
-            else []
-        ),
-        key.logs(site, kept["log"]).alias("log"),
-    )
+    tokens = plates.select(pl.exclude("order").gather(kept["plate"]))
+    frame = kept.drop("vrm", "log").with_columns(*tokens, key.logs(site, kept["log"]).alias("log"))
     for name in _DATES:
         if name not in frame.columns:
             frame = frame.with_columns(pl.lit(None, dtype=pl.Date).alias(name))

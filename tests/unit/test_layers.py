@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anpr_share"
 
-RULES = {"errors", "vrm", "pseudonyms", "periods", "wording", "files", "toml"}
+RULES = {"errors", "vrm", "pseudonyms", "token_tables", "periods", "wording", "files", "toml"}
 FILES = {"parquet", "parquet_layout", "container", "memory", "child"}
 ROOMS = RULES | FILES | {"documents", "tables", "part_check", "site", "work", "engines", "synthetic", "reports"}
 
@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "vrm": {"errors"},
     "periods": {"errors"},
-    "pseudonyms": {"errors", "vrm"},
+    "pseudonyms": {"errors", "vrm", "token_tables"},
+    "token_tables": {"errors", "vrm", "pseudonyms"},
     "wording": {"vrm"},
     "files": {"errors"},
     "toml": {"errors"},

@@ -17,9 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.errors import UsageError
 from anpr_share.pseudonyms import (
-    CameraTable,
     LinkageKey,
-    PlateTable,
     camera_message,
     is_identifier,
     netstring,
@@ -27,6 +25,7 @@ from anpr_share.pseudonyms import (
     site_id_of,
     validate_identifier,
 )
+from anpr_share.token_tables import CameraTable
 from anpr_share.vrm import canonicalise
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -155,14 +154,6 @@ def test_a_key_does_not_show_and_is_not_copied() -> None:
     assert LinkageKey(SECRET, "msv-2026") != KEY
 
 
-def test_tables_do_not_show_what_they_hold() -> None:
-    table = PlateTable(KEY, alike=True, sample=None)
-    table.ids(pl.Series(["AB12CDE"]))
-    cameras = CameraTable(KEY, "lancashire")
-    cameras.ids(pl.DataFrame({"a": ["CAM-1"]}))
-    assert (repr(table), repr(cameras)) == ("PlateTable(1 rows)", "CameraTable(1 rows)")
-
-
 def test_tokens_are_hmac_under_a_derived_key() -> None:
     assert KEY.vrm("ab12 cde") == expected_token("vrm", b"AB12CDE")
     assert KEY.vrm_alike("ab12 cde") == expected_token("vrm-alike", b"A812C0E")
@@ -241,101 +232,6 @@ def test_a_column_of_logs() -> None:
     found = KEY.logs("lancashire", pl.Series(["INT-1", None, " INT-1 ", "\u2003", "INT-2"]))
     token = KEY.log("lancashire", "INT-1")
     assert found.to_list() == [token, None, token, None, KEY.log("lancashire", "INT-2")]
-
-
-@pytest.mark.parametrize("times", [1, 40])
-def test_few_and_many_distinct_cells_are_numbered_alike(times: int) -> None:
-    table = PlateTable(KEY, alike=False, sample=None)
-    batch = [*plates(30), None] * times
-    for _ in range(2):
-        ids = table.ids(pl.Series(batch))
-        assert table.frame["vehicle"].gather(ids).to_list() == [expected_row(raw)[3] for raw in batch]
-
-
-@pytest.mark.parametrize("sample", [None, 2**63, 2**64, 1])
-def test_every_row_of_a_table_is_what_its_cell_says(sample: int | None) -> None:
-    table = PlateTable(KEY, alike=True, sample=sample)
-    ids = table.ids(pl.Series(MIXED))
-    expected = [expected_row(raw, sample) for raw in MIXED]
-    assert ids.dtype == pl.UInt32
-    assert table.frame[ids].rows() == expected
-    assert table.frame.columns == ["status", "family", "ambiguous", "vehicle", "vehicle_alike", "sampled"]
-
-
-def test_tokens_stay_right_over_batches_and_after_a_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anpr_share.pseudonyms._HASH_ROWS", 7)
-    table = PlateTable(KEY, alike=True, sample=None, capacity=150)
-    batches: list[list[str | None]] = [
-        plates(100),
-        [*MIXED, *plates(60, 80)],
-        plates(30, 500),
-        MIXED,
-        plates(200),
-        [None, None],
-        [],
-        plates(50, 150),
-    ]
-    cleared = 0
-    for batch in batches * 2:
-        ids = table.ids(pl.Series(batch, dtype=pl.String))
-        assert table.frame[ids].rows() == [expected_row(raw) for raw in batch]
-        assert len(table) == len(table.frame)
-        if table.full:
-            table.clear()
-            cleared += 1
-            assert (len(table), len(table.frame), table.full) == (0, 0, False)
-    assert cleared > 1
-
-
-def test_numbers_of_earlier_batches_keep_their_rows() -> None:
-    table = PlateTable(KEY, alike=False, sample=None)
-    first = table.ids(pl.Series(MIXED))
-    second = table.ids(pl.Series(plates(100)))
-    assert table.frame["vehicle"].gather(first).to_list() == [expected_row(raw)[3] for raw in MIXED]
-    assert table.frame["vehicle"].gather(second).to_list() == [expected_row(raw)[3] for raw in plates(100)]
-
-
-def test_a_cell_is_hashed_once() -> None:
-    table = PlateTable(KEY, alike=False, sample=None)
-    table.ids(pl.Series(MIXED * 3))
-    rows = len(table)
-    assert rows <= len(MIXED)
-    table.ids(pl.Series(MIXED[::-1]))
-    assert len(table) == rows
-
-
-def test_a_table_without_cells_has_its_columns() -> None:
-    table = PlateTable(KEY, alike=False, sample=None)
-    assert table.frame.columns == ["status", "family", "ambiguous", "vehicle", "sampled"]
-    assert table.ids(pl.Series([], dtype=pl.String)).to_list() == []
-    assert CameraTable(KEY, "lancashire").frame.schema == {"camera": pl.String, "plate_like": pl.Boolean}
-
-
-def test_cameras_stay_right_over_batches_and_after_a_clear() -> None:
-    table = CameraTable(KEY, "lancashire", capacity=40)
-    for start in (0, 5, 100, 0, 130):
-        cells = [(str(n % 7), None if n % 5 else f" CAM-{n}\u2003") for n in range(start, start + 30)]
-        frame = pl.DataFrame(cells, schema={"feed": pl.String, "camera": pl.String}, orient="row")
-        ids = table.ids(frame)
-        assert ids.dtype == pl.UInt32
-        assert table.frame["camera"].gather(ids).to_list() == [KEY.camera("lancashire", parts) for parts in cells]
-        if table.full:
-            table.clear()
-    assert len(table) < 80
-
-
-def test_the_number_of_parts_does_not_change() -> None:
-    table = CameraTable(KEY, "lancashire")
-    table.ids(pl.DataFrame({"a": ["1"], "b": ["2"]}))
-    with pytest.raises(UsageError):
-        table.ids(pl.DataFrame({"a": ["1"]}))
-
-
-def test_a_camera_with_the_shape_of_a_plate_is_told() -> None:
-    table = CameraTable(KEY, "lancashire")
-    frame = pl.DataFrame({"a": ["CAM-1", "ab12 cde", None, "A1", None], "b": ["x", None, "AIZ 1234", "12345", None]})
-    ids = table.ids(frame)
-    assert table.frame["plate_like"].gather(ids).to_list() == [False, True, True, False, False]
 
 
 def test_the_cases_that_were_handed_to_us() -> None:

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from anpr_share.errors import InputError
 from anpr_share.periods import Duration, Now, Window
-from anpr_share.pseudonyms import CameraTable, LinkageKey, PlateTable, sample_threshold
+from anpr_share.pseudonyms import LinkageKey, sample_threshold
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
 from anpr_share.tables.extract import Batch
 from anpr_share.tables.profile import Profile, parse_profile
+from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.vrm import canonicalise
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW
 from anpr_share.work.minimising import ReadsPipeline, ReadsRules, open_reads, withhold_rule
@@ -60,10 +61,11 @@ def pipeline(
     buffered_rows: int = 1_000_000,
     part_rows: int = 1_000_000,
 ) -> ReadsPipeline:
-    rules = ReadsRules(tuple(columns), resolution, zone, NOW, withhold, targets)
+    rules = ReadsRules(tuple(columns), resolution, zone, NOW, withhold)
     plates = PlateTable(
         KEY,
         alike="vehicle_alike" in columns,
+        always=targets,
         sample=None if sample is None else sample_threshold(sample),
         capacity=capacity,
     )
@@ -304,7 +306,7 @@ def test_spilled_rows_are_encrypted(tmp_path: Path) -> None:
     made.read(open_reads([str(extract)], profile, ALL), silent)
     spills = sorted(tmp_path.glob("spill-*"))
     assert spills
-    tokens = made._plates.frame["vehicle"].drop_nulls().to_list()
+    tokens = made._plates.tokens["vehicle"].drop_nulls().to_list()
     content = b"".join(path.read_bytes() for path in spills)
     assert all(path.read_bytes().startswith(b"PARE") for path in spills)
     assert not any(item.encode() in content for item in tokens)
