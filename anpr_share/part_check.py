@@ -373,9 +373,13 @@ class _Terms:
             for name in set(_DATES) & set(batch.columns):
                 if (batch.get_column(name).dt.day() != 1).any():
                     self._broken.add("its dates are finer than agreed")
-        victims = "person_category" in batch.columns and (batch.get_column("person_category") == "victim").any()
-        if victims and not rules.victims:
-            self._broken.add("it has victims, whom the agreement leaves out")
+        if not rules.victims and "person_category" in batch.columns:
+            category = batch.get_column("person_category")
+            if (category == "victim").any():
+                self._broken.add("it has victims, whom the agreement leaves out")
+            # Who is of no category may be a victim, so the force keeps such rows back (docs/decisions/0010).
+            if category.has_nulls():
+                self._broken.add("it has rows without a category, and the agreement leaves victims out")
         if rules.max_offences is not None and "offence" in batch.columns:
             self._offences.update(batch.get_column("offence").drop_nulls().unique())
             if len(self._offences) > rules.max_offences:

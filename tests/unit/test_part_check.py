@@ -529,11 +529,17 @@ def test_dates_finer_than_agreed_are_refused(tmp_path: Path, column: str) -> Non
 
 
 def test_victims_are_refused_where_the_agreement_leaves_them_out(tmp_path: Path) -> None:
-    others = [("Theft", None, "convicted_on", category) for category in ("suspect", "convicted", "witness", None)]
+    others = [("Theft", None, "convicted_on", category) for category in ("suspect", "convicted", "witness")]
     victim = ("Theft", None, "convicted_on", "victim")
-    assert check_here(targets(tmp_path / "o", *others, victims=False)).rows == 4
-    assert check_here(targets(tmp_path / "a", *others, victim, victims=True)).rows == 5
-    refuse("victims", targets(tmp_path / "x", *others, victim, victims=False))
+    assert check_here(targets(tmp_path / "o", *others, victims=False)).rows == 3
+    assert check_here(targets(tmp_path / "a", *others, victim, victims=True)).rows == 4
+    refuse("it has victims", targets(tmp_path / "x", *others, victim, victims=False))
+
+
+def test_rows_without_a_category_are_refused_where_victims_are(tmp_path: Path) -> None:
+    rows = [("Theft", None, "convicted_on", category) for category in ("suspect", None)]
+    assert check_here(targets(tmp_path / "a", *rows, victims=True)).rows == 2
+    refuse("without a category", targets(tmp_path / "x", *rows, victims=False))
 
 
 def test_more_offences_than_a_list_of_them_are_refused(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_a_filter_that_fails_is_not_blamed_on_the_store_and_shows_no_token(world
     [
         ("reads", "2026-10-01", "captured_at", datetime(2026, 10, 1, 8, 0, 10, tzinfo=UTC)),
         ("targets", "undated", "person_category", "victim"),
+        ("targets", "undated", "person_category", None),
         ("targets", "undated", "offence_from", date(2026, 3, 17)),
     ],
 )
