@@ -25,6 +25,7 @@ import os
 import re
 import sys
 from contextlib import AbstractContextManager
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -85,8 +86,8 @@ class PartRules:
     """What an agreement lets leave of a table's rows, beyond its columns; what None says is not checked.
 
     ``resolution`` of times is one of 1s, 1m, 15m, 1h and 1d, ``date_resolution`` of targets' dates ``day`` or
-    ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences a part
-    may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
+    ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences all
+    parts of the table may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
     """
 
     resolution: str | None = None
@@ -270,8 +271,9 @@ def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
     parent = told.pop("parent")
     limits = PartLimits(**told)
     limit_this_process(memory=limits.memory, file_size=limits.decoded + _PAGE_ROOM)
+    seen = Seen()
     for line in jobs:
-        answer = _answer(line, limits)
+        answer = _answer(line, limits, seen)
         if os.getppid() != parent:
             # The command was killed, and the next one may have cleared away before this part was even begun.
             _forget(line)
@@ -285,16 +287,23 @@ def _forget(line: bytes) -> None:
         Path(target).unlink(missing_ok=True)
 
 
-def _answer(line: bytes, limits: PartLimits) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the parts of a bundle that were checked so far have in common: the offences that each table names."""
+
+    offences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def _answer(line: bytes, limits: PartLimits, seen: Seen) -> bytes:
     answer: dict[str, Any] = {"reason": None, "storage": False, "rows": None, "size": None, "sha256": None}
     try:
-        answer |= _check_one(json.loads(line), limits)
+        answer |= _check_one(json.loads(line), limits, seen)
     except AnprShareError as error:
         answer |= {"reason": error.message, "storage": isinstance(error, StorageError)}
     return json.dumps(answer).encode() + b"\n"
 
 
-def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
+def _check_one(job: dict[str, Any], limits: PartLimits, seen: Seen) -> dict[str, Any]:
     part = _content(Path(job["path"]), job["offset"], job["size"], limits.size)
     if job["sha256"] not in {None, hashlib.sha256(part).hexdigest()}:
         raise FormatError("it is not what the manifest lists")
@@ -311,14 +320,16 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
         found = frame.collect_schema()
     if list(found.items()) != list(schema.polars(columns).items()):
         raise FormatError("its columns are not those agreed, or not of their types")
-    seen: list[int] = []
+    heights: list[int] = []
     bad_cells: list[int] = []
     bad_times: list[int] = []
-    terms = None if job["rules"] is None else _Terms(PartRules(**job["rules"]), job["times"], job["offsets"])
+    terms = None
+    if job["rules"] is not None:
+        terms = _Terms(PartRules(**job["rules"]), job["times"], job["offsets"], seen.offences[job["table"]])
 
     # Called from several threads of polars; appending to a list is atomic.
     def check(batch: pl.DataFrame) -> pl.DataFrame:
-        seen.append(batch.height)
+        heights.append(batch.height)
         bad_cells.append(sum(check_release(batch, schema, columns).values()))
         if job["times"] is not None:
             start, end = job["times"]
@@ -336,7 +347,7 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
     else:
         size, sha256 = sink_part(checked, Path(job["target"]), base64.b64decode(job["target_key"]))
         answer = {"size": size, "sha256": sha256}
-    if sum(seen) != layout.rows:
+    if sum(heights) != layout.rows:
         raise FormatError("it has another number of rows than stated")
     if any(bad_cells):
         raise FormatError("it has cells that its table does not allow")
@@ -350,13 +361,15 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
 class _Terms:
     """What was seen in the batches of one part that its agreement does not let leave a force."""
 
-    def __init__(self, rules: PartRules, times: list[int] | None, offsets: list[int] | None) -> None:
+    def __init__(
+        self, rules: PartRules, times: list[int] | None, offsets: list[int] | None, offences: set[str]
+    ) -> None:
         self._rules = rules
         self._start = times[0] if times else None
         self._offsets = offsets or []
         # Both are only ever added to, which is safe from several threads of polars.
         self._broken: set[str] = set()
-        self._offences: set[str] = set()
+        self._offences = offences
 
     def look(self, batch: pl.DataFrame) -> None:
         """Take note of the rules that a batch breaks."""

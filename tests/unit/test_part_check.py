@@ -52,7 +52,7 @@ def check(*jobs: PartJob, **limits: Any) -> list[PartResult]:
 
 def check_here(part: PartJob) -> PartResult:
     line = json.dumps(part_check._message(part)).encode()
-    return part_check._result(part, part_check._answer(line, PartLimits()))
+    return part_check._result(part, part_check._answer(line, PartLimits(), part_check.Seen()))
 
 
 def refuse(reason: str, *jobs: PartJob, **limits: Any) -> VerificationError:
@@ -549,6 +549,15 @@ def test_more_offences_than_a_list_of_them_are_refused(tmp_path: Path) -> None:
     rows.append((words[100], None, "convicted_on", None))
     assert "Offence" not in str(refuse("more different offences", targets(tmp_path / "x", *rows)))
     assert check_here(targets(tmp_path / "n", *rows, max_offences=None)).rows == 201
+
+
+def test_the_offences_of_all_parts_of_a_table_count_together(tmp_path: Path) -> None:
+    rows = [(f"Offence {letter}", None, "convicted_on", None) for letter in "abc"]
+    parts = [targets(tmp_path / str(n), *rows[n:][:2], max_offences=3) for n in range(2)]
+    assert len(check(*parts)) == 2
+    fewer = [replace(part, rules=PartRules(max_offences=2)) for part in parts]
+    assert check(fewer[0])[0].rows == check(fewer[1])[0].rows == 2
+    refuse("more different offences", *fewer, seconds=60)
 
 
 def test_what_breaks_a_rule_is_not_written_to_the_store(tmp_path: Path) -> None:
