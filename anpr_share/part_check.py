@@ -24,8 +24,9 @@ import json
 import os
 import re
 import sys
-from contextlib import AbstractContextManager
+import time
 from collections import defaultdict
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -60,10 +61,12 @@ _MAX_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """What one part may cost: rows, bytes as it lies in the bundle, bytes decoded, bytes of memory, seconds.
+    """What one part may cost: rows, bytes as it lies in the bundle, bytes decoded, bytes of memory, seconds; and what
+    all parts of a bundle may cost together.
 
     ``memory`` is what the child may map beyond what it maps when idle; what it maps is up to twice what it uses. A
-    part of ten million rows, no two vehicles alike, uses about 1 GiB, and 10 seconds on two cores.
+    part of ten million rows, no two vehicles alike, uses about 1 GiB, and 10 seconds on two cores: a bundle of the
+    most rows would take little more than an hour.
     """
 
     rows: int = 10_000_000
@@ -71,6 +74,9 @@ class PartLimits:
     decoded: int = 2 * 1024**3
     memory: int = 4 * 1024**3
     seconds: float = 300.0
+    bundle_rows: int = 4_000_000_000
+    bundle_decoded: int = 512 * 1024**3
+    bundle_seconds: float = 21_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,7 @@ class _Worker(AbstractContextManager["_Worker"]):
 
     def __init__(self, limits: PartLimits) -> None:
         self._limits = limits
+        self._left = limits.bundle_seconds
 
     def __enter__(self) -> Self:
         threads = str(min(_MAX_THREADS, os.cpu_count() or 1))
@@ -180,11 +187,14 @@ class _Worker(AbstractContextManager["_Worker"]):
             raise
 
     def _check(self, job: PartJob, message: dict[str, Any]) -> PartResult:
-        with self._child.within(self._limits.seconds) as late:
+        began = time.monotonic()
+        with self._child.within(max(0.0, min(self._limits.seconds, self._left))) as late:
             self._child.say(message)
             line = self._child.line(_ANSWER_BYTES)
+        self._left -= time.monotonic() - began
         if late.is_set():
-            raise _fault(job, "its check took too long")
+            what = "its check" if self._left > 0 else "the check of the bundle"
+            raise _fault(job, f"{what} took too long")
         if not line.endswith(b"\n"):
             raise _fault(job, "its check crashed or needed more memory than allowed")
         return _result(job, line)
@@ -287,10 +297,12 @@ def _forget(line: bytes) -> None:
         Path(target).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """What the parts of a bundle that were checked so far have in common: the offences that each table names."""
+    """What the parts of a bundle that were checked so far have in all: rows, decoded bytes, each table's offences."""
 
+    rows: int = 0
+    decoded: int = 0
     offences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -309,7 +321,9 @@ def _check_one(job: dict[str, Any], limits: PartLimits, seen: Seen) -> dict[str,
         raise FormatError("it is not what the manifest lists")
     key = base64.b64decode(job["key"])
     columns: list[str] = job["columns"]
-    layout = examine(part, key, Limits(rows=limits.rows, decoded=limits.decoded))
+    left_rows, left_bytes = limits.bundle_rows - seen.rows, limits.bundle_decoded - seen.decoded
+    layout = examine(part, key, Limits(rows=min(limits.rows, left_rows), decoded=min(limits.decoded, left_bytes)))
+    seen.rows, seen.decoded = seen.rows + layout.rows, seen.decoded + layout.decoded
     if sorted(layout.columns) != sorted(columns):
         raise FormatError("its columns are not those agreed")
     if job["rows"] not in {None, layout.rows}:

@@ -218,6 +218,17 @@ class _Export:
                 sha256=written.sha256,
             )
         )
+        self._require_within_limits()
+
+    def _require_within_limits(self) -> None:
+        """Refuse what every recipient would refuse, before more of it is written."""
+        parts = [part for table in self.parts.values() for part in table]
+        rows, size = sum(part.rows or 0 for part in parts), sum(part.bytes for part in parts)
+        if (over := manifests.LIMITS.exceeded(parts=len(parts), rows=rows, size=size)) is not None:
+            raise InputError(
+                f"the bundle would have more {over} than a bundle may have",
+                hint="ask the university for shorter windows, such as anpr-share request --every P7D",
+            )
 
     def assemble(self, target: Path) -> _Assembled:
         """Seal the keys, sign the manifest and write the container."""

@@ -283,6 +283,26 @@ def test_a_few_bytes_that_decode_to_a_gigabyte_are_refused(tmp_path: Path) -> No
     refuse("cells that its table does not allow", part, seconds=60)
 
 
+def test_the_parts_of_a_bundle_are_bounded_together(tmp_path: Path) -> None:
+    parts = [job(tmp_path / "a"), job(tmp_path / "b")]
+    for limits in ({"bundle_rows": 4}, {"bundle_decoded": 10_000}, {"bundle_seconds": 60}):
+        assert len(check(*parts, **limits)) == 2
+    one = 200  # more than the pages of one of them take decoded, and less than those of two
+    for limits, reason in (({"bundle_rows": 3}, "more rows"), ({"bundle_decoded": one}, "more bytes")):
+        assert len(check(parts[0], **limits)) == 1
+        refuse(f"{reason} than allowed", *parts, **limits)
+
+
+def test_a_bundle_whose_checks_take_too_long_together_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [job(tmp_path / "a"), job(tmp_path / "b")]
+    ticking = iter(range(0, 1000, 40))
+    monkeypatch.setattr(part_check, "time", SimpleNamespace(monotonic=lambda: next(ticking)))
+    assert len(check(*parts, bundle_seconds=90)) == 2
+    refuse("the check of the bundle took too long", *parts, bundle_seconds=40)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
 def test_a_part_that_needs_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
     rows = 1_000_000

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from unittest import mock
 
 import polars as pl
 import pytest
 
-from anpr_share import part_check
+from anpr_share import container, part_check
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError, StorageError
 from anpr_share.parquet import part_key, read_part
-from anpr_share.site import catalogue, holdings
+from anpr_share.site import catalogue, files, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.work import arriving, loading, reading, receipting
 from anpr_share.work.progress import silent
@@ -212,6 +213,21 @@ def test_one_window_after_another_of_a_standing_request(world: World) -> None:
     [known] = catalogue.requests(world.uni.db, world.uni.vault)
     assert {item.state for item in catalogue.windows(world.uni.db, None, known.digest)} == {"used"}
     assert holdings.onetime_places(world.uni.db) == ()
+
+
+def test_a_bundle_is_staged_only_if_the_disk_has_room_for_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = world.export()
+    with bundle.open("rb") as file:
+        size = sum(item.size for item in container.read(file) if item.name.startswith("data/"))
+    room = SimpleNamespace(free=size + size // 8 - 1)
+    with monkeypatch.context() as full:
+        full.setattr(files, "shutil", SimpleNamespace(disk_usage=lambda _: room))
+        full.setattr(publication, "publishing", mock.Mock(side_effect=AssertionError))
+        with pytest.raises(StorageError, match="not the room"):
+            world.load(bundle)
+    assert "load-refused" not in world.events(UNI)
+    monkeypatch.setattr(files, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=room.free + 1)))
+    assert world.load(bundle).rows == {"reads": 6}
 
 
 def test_what_went_wrong_here_is_not_reported_to_the_force(world: World) -> None:
