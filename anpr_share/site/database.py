@@ -79,7 +79,7 @@ SCHEMAS = {
         """CREATE TABLE witness (partner TEXT NOT NULL, document TEXT NOT NULL, seq INTEGER NOT NULL,
             hash TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (partner, document)) STRICT""",
         f"CREATE TABLE seal (id INTEGER PRIMARY KEY CHECK (id = 1), {_AUTHENTICATED}) STRICT",
-        "CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL) STRICT",
+        "CREATE TABLE ledger (seq INTEGER PRIMARY KEY, line BLOB NOT NULL, mac BLOB) STRICT",
         "CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, envelope BLOB NOT NULL) STRICT",
     ),
     "keys": (
