@@ -22,7 +22,7 @@ from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import LockedError, PolicyError, VerificationError
 from anpr_share.files import open_regular
 from anpr_share.part_check import PartJob, PartResult, PartRules, Rewrite, check_parts
-from anpr_share.site import catalogue, holdings, records
+from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import verifying
 from anpr_share.work.verifying import Opened, Standing
@@ -197,14 +197,7 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
         window_used=window.bundle if window is not None and window.state == "used" else None,
         held=frozenset(
             periods.parse_day(item.day)
-            for item in records.find(
-                site.db,
-                holdings.HeldDay,
-                None,
-                "agreement = ? AND source = ? AND tbl = 'reads'",
-                agreement.id,
-                sender.site,
-            )
+            for item in holdings.held_days(site.db, vault, agreement.id, sender.site, "reads")
             if item.bundle != manifest.bundle
         ),
         key_checks=frozenset(item.key_check for item in others),

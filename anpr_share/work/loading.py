@@ -238,6 +238,7 @@ def _commit(
             _add_part(site, agreement, sender.site, plan, place, written[place])
         holdings.hold(
             site.db,
+            vault,
             [
                 holdings.HeldDay(agreement.id, sender.site, table, day, manifest.bundle)
                 for table, day in plan.local
@@ -305,6 +306,7 @@ def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed) -> None:
             records.put(
                 site.db,
                 holdings.Coverage(standing.agreement.id, standing.sender.site, day.day, day.rows, day.rejected),
+                site.require_vault(),
             )
 
 

@@ -30,14 +30,19 @@ def test_a_load_is_whole_records_keys_coverage_ledger_and_receipt(world: World) 
     result = world.load(bundle)
     uni = world.uni
     assert (result.rows, result.expired, result.again, result.sender) == ({"reads": 6, "targets": 2}, 0, False, LANCS)
-    assert holdings.held_days(uni.db, AGREEMENT, LANCS, "reads") == {DAY_1, DAY_2, DAY_3}
+    held = holdings.held_days(uni.db, uni.vault, AGREEMENT, LANCS, "reads")
+    assert {item.day for item in held} == {DAY_1, DAY_2, DAY_3}
     parts = {(item.tbl, item.day): item.rows for item in holdings.parts(uni.db, uni.vault)}
     assert parts == {("reads", DAY_1): 3, ("reads", DAY_2): 2, ("reads", DAY_3): 1, ("targets", "undated"): 2}
-    covered = [(item.day.isoformat(), item.rows, item.rejected) for item in holdings.coverage(uni.db, AGREEMENT)]
-    assert covered == [(DAY_1, 3, 0), (DAY_2, 2, 1), (DAY_3, 1, 0)]
+    covered = holdings.coverage(uni.db, uni.vault, AGREEMENT)
+    assert [(item.day.isoformat(), item.rows, item.rejected) for item in covered] == [
+        (DAY_1, 3, 0),
+        (DAY_2, 2, 1),
+        (DAY_3, 1, 0),
+    ]
     assert world.events(UNI)[-1] == "collection"
     assert uni.ledger.verify(uni.identity.signing, UNI).unsigned_tail == 0
-    [witness] = holdings.witnesses(uni.db, LANCS)
+    [witness] = holdings.witnesses(uni.db, uni.vault, LANCS)
     assert witness.seq == world.lancs.ledger.head().seq - 2  # before the entries of the export itself
     loaded = receipts.parse(result.receipt.read_bytes())[0].loaded[0]
     assert {(day.table, day.day): (day.rows, day.expired) for day in loaded.days} == {
