@@ -230,6 +230,13 @@ def parts(
     )
 
 
+def held_bundles(connection: Connection, agreement: str) -> frozenset[str]:
+    """The bundles of which a part is still recorded."""
+    return frozenset(
+        row[0] for row in connection.rows("SELECT DISTINCT bundle FROM part WHERE agreement = ?", agreement)
+    )
+
+
 def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> int:
     """Forget the parts of one table and day of a bundle; says how many. Removing their files is the caller's."""
     return connection.execute(

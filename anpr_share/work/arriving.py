@@ -5,6 +5,7 @@ Guarantees: nothing is written; a part's content is decoded in another process, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,7 +188,7 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
     request, envelope = requests.parse(known.envelope)
     windows = {item.first: item for item in catalogue.windows(site.db, vault, envelope.digest)}
     window = windows.get(manifest.window.first)
-    others = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement.id)
+    first = agreements.parse(catalogue.agreement_versions(site.db, vault, agreement.id)[0].envelope)
     return Standing(
         agreement=agreement,
         recipient=site.identity,
@@ -200,8 +201,19 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
             for item in holdings.held_days(site.db, vault, agreement.id, sender.site, "reads")
             if item.bundle != manifest.bundle
         ),
-        key_checks=frozenset(item.key_check for item in others),
+        key_checks=_key_checks(site, agreement.id),
+        key_maker=first.of_role("police")[0].site,
     )
+
+
+def _key_checks(site: OpenSite, agreement: str) -> dict[str, frozenset[str]]:
+    """The key checks under which data are held, with their forces; a bundle of which nothing is left binds nobody."""
+    held = holdings.held_bundles(site.db, agreement)
+    forces: defaultdict[str, set[str]] = defaultdict(set)
+    for item in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement):
+        if item.id in held:
+            forces[item.key_check].add(item.partner)
+    return {check: frozenset(found) for check, found in forces.items()}
 
 
 def _jobs(path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], Rewrite]) -> Iterator[PartJob]:
