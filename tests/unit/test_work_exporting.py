@@ -450,3 +450,13 @@ def test_what_every_recipient_would_refuse_is_not_written(world: World, monkeypa
         world.export()
     monkeypatch.setattr(manifest, "LIMITS", manifest.Limits(rows=6))
     assert world.export().is_file()
+
+
+def test_the_size_of_a_bundle_does_not_say_how_many_targets_there_are(world: World) -> None:
+    many = [("AB12CDE", f"LOG-{number}", "Trafficking", "", "", "suspect") for number in range(600)]
+    sizes = set()
+    for targets in (TARGETS[:1], many):
+        forged = world.forge(world.export(targets=targets))
+        assert forged.frame("targets", "undated").height == len(targets)
+        sizes.add(len(forged.parts["data/targets/undated-0.parquet"]))
+    assert sizes == {2**16}
