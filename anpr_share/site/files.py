@@ -56,9 +56,9 @@ def sync_file(path: Path) -> None:
 
 
 def require_space(directory: Path, size: int) -> None:
-    """Raise :class:`StorageError` if the disk of a directory has not so many bytes free."""
+    """Raise :class:`StorageError` if the disk of a directory, be it made or not, has not so many bytes free."""
     with storage_errors("the free space of the disk cannot be read"):
-        free = shutil.disk_usage(directory).free
+        free = shutil.disk_usage(next(item for item in (directory, *directory.parents) if item.exists())).free
     if free < size:
         raise StorageError(
             f"the disk has not the room for this: {size:,} bytes are needed, and {free:,} are free",

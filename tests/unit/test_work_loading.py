@@ -235,6 +235,11 @@ def test_a_bundle_is_staged_only_if_the_disk_has_room_for_it(world: World, monke
     assert world.load(bundle).rows == {"reads": 6}
 
 
+def test_a_store_that_was_not_restored_is_made_again(world: World) -> None:
+    world.uni.paths.store.rmdir()
+    assert world.load(world.export()).rows == {"reads": 6}
+
+
 def test_what_went_wrong_here_is_not_reported_to_the_force(world: World) -> None:
     bundle = world.export()
     taken = world.free("receipt.json")
