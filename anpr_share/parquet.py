@@ -11,6 +11,7 @@ its name in the directory, and the rename to a final name, are the caller's.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,12 +38,17 @@ __all__ = [
     "scan_bytes",
     "scan_part",
     "sink_part",
+    "write_padded",
     "write_part",
 ]
 
 KEY_BYTES: Final = 32
 GROUP_ROWS: Final = 262_144
 """Rows of a row group, the unit that a reader skips: parts are sorted by vehicle, so most look-ups read one."""
+
+_PADDING: Final = "padding"
+_LEAST, _DOUBLED, _STEP = 64 * 1024, 16 * 1024 * 1024, 8 * 1024 * 1024
+"""Bytes of the smallest padded part, up to where sizes double, and by how much they grow beyond: less than a footer."""
 
 _DISK: Final = "underlying IO error"
 
@@ -76,13 +82,37 @@ def write_part(frame: pl.DataFrame, target: Path, key: bytes) -> PartFile:
     return PartFile(frame.height, size, sha256)
 
 
-def sink_part(frame: pl.LazyFrame, target: Path, key: bytes) -> tuple[int, str]:
+def write_padded(frame: pl.DataFrame, target: Path, key: bytes) -> PartFile:
+    """As `write_part`, to a file whose size says little of its rows: a power of two, or of 8 MiB a multiple.
+
+    What fills it is a value of the footer's metadata, which is encrypted and which readers of Parquet do not look at.
+    """
+    trial = io.BytesIO()
+    with opening():
+        _sink(frame.lazy(), trial, key, padding=0)
+    size, sha256 = sink_part(frame.lazy(), target, key, padding=_padding(trial.getbuffer().nbytes))
+    return PartFile(frame.height, size, sha256)
+
+
+def _padding(size: int) -> int:
+    """How long the padding of a part must be that has ``size`` bytes when it is empty."""
+    wanted = size
+    while True:
+        wanted = max(_LEAST, 1 << (wanted - 1).bit_length()) if wanted <= _DOUBLED else -(-wanted // _STEP) * _STEP
+        # Seven bits of the length are in each byte before the text; an empty text has one such byte.
+        for length in range(max(0, wanted - size - 4), wanted - size + 1):
+            if size + length + max(0, (length.bit_length() - 1) // 7) == wanted:
+                return length
+        wanted += 1
+
+
+def sink_part(frame: pl.LazyFrame, target: Path, key: bytes, *, padding: int | None = None) -> tuple[int, str]:
     """Collect ``frame`` in batches into the new file ``target`` under ``key``: its size and SHA-256.
 
     Nothing is left at ``target`` if this raises. Raises StorageError if the file exists or cannot be written,
     FormatError if the frame cannot be collected, and UsageError if the key is not 32 bytes.
     """
-    encryption = pl.ParquetEncryptionProperties(footer_key=_require_key(key))
+    _require_key(key)
     try:
         file = open(target, "x+b", opener=_private)  # noqa: SIM115 - closed below, removed if unfinished
     except OSError:
@@ -90,14 +120,7 @@ def sink_part(frame: pl.LazyFrame, target: Path, key: bytes) -> tuple[int, str]:
     done = False
     try:
         with file, opening():
-            frame.sink_parquet(
-                file,
-                compression="zstd",
-                compression_level=1,  # tokens are random: higher levels cost time and save nothing
-                row_group_size=GROUP_ROWS,
-                encryption=encryption,
-                engine="streaming",
-            )
+            _sink(frame, file, key, padding)
             file.flush()
             os.fsync(file.fileno())
             size = file.seek(0, os.SEEK_END)
@@ -108,6 +131,18 @@ def sink_part(frame: pl.LazyFrame, target: Path, key: bytes) -> tuple[int, str]:
         if not done:
             target.unlink()
     return size, sha256
+
+
+def _sink(frame: pl.LazyFrame, file: BinaryIO, key: bytes, padding: int | None) -> None:
+    frame.sink_parquet(
+        file,
+        compression="zstd",
+        compression_level=1,  # tokens are random: higher levels cost time and save nothing
+        row_group_size=GROUP_ROWS,
+        encryption=pl.ParquetEncryptionProperties(footer_key=_require_key(key)),
+        metadata=None if padding is None else {_PADDING: "0" * padding},
+        engine="streaming",
+    )
 
 
 def scan_part(path: Path, key: bytes) -> pl.LazyFrame:

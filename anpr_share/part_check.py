@@ -24,6 +24,8 @@ import json
 import os
 import re
 import sys
+import time
+from collections import defaultdict
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -59,10 +61,12 @@ _MAX_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """What one part may cost: rows, bytes as it lies in the bundle, bytes decoded, bytes of memory, seconds.
+    """What one part may cost: rows, bytes as it lies in the bundle, bytes decoded, bytes of memory, seconds; and what
+    all parts of a bundle may cost together.
 
     ``memory`` is what the child may map beyond what it maps when idle; what it maps is up to twice what it uses. A
-    part of ten million rows, no two vehicles alike, uses about 1 GiB, and 10 seconds on two cores.
+    part of ten million rows, no two vehicles alike, uses about 1 GiB, and 10 seconds on two cores: a bundle of the
+    most rows would take little more than an hour.
     """
 
     rows: int = 10_000_000
@@ -70,6 +74,9 @@ class PartLimits:
     decoded: int = 2 * 1024**3
     memory: int = 4 * 1024**3
     seconds: float = 300.0
+    bundle_rows: int = 4_000_000_000
+    bundle_decoded: int = 512 * 1024**3
+    bundle_seconds: float = 21_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,8 @@ class PartRules:
     """What an agreement lets leave of a table's rows, beyond its columns; what None says is not checked.
 
     ``resolution`` of times is one of 1s, 1m, 15m, 1h and 1d, ``date_resolution`` of targets' dates ``day`` or
-    ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences a part
-    may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
+    ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences all
+    parts of the table may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
     """
 
     resolution: str | None = None
@@ -152,6 +159,7 @@ class _Worker(AbstractContextManager["_Worker"]):
 
     def __init__(self, limits: PartLimits) -> None:
         self._limits = limits
+        self._left = limits.bundle_seconds
 
     def __enter__(self) -> Self:
         threads = str(min(_MAX_THREADS, os.cpu_count() or 1))
@@ -179,11 +187,14 @@ class _Worker(AbstractContextManager["_Worker"]):
             raise
 
     def _check(self, job: PartJob, message: dict[str, Any]) -> PartResult:
-        with self._child.within(self._limits.seconds) as late:
+        began = time.monotonic()
+        with self._child.within(max(0.0, min(self._limits.seconds, self._left))) as late:
             self._child.say(message)
             line = self._child.line(_ANSWER_BYTES)
+        self._left -= time.monotonic() - began
         if late.is_set():
-            raise _fault(job, "its check took too long")
+            what = "its check" if self._left > 0 else "the check of the bundle"
+            raise _fault(job, f"{what} took too long")
         if not line.endswith(b"\n"):
             raise _fault(job, "its check crashed or needed more memory than allowed")
         return _result(job, line)
@@ -270,8 +281,9 @@ def main(jobs: IO[bytes], answers: IO[bytes]) -> None:
     parent = told.pop("parent")
     limits = PartLimits(**told)
     limit_this_process(memory=limits.memory, file_size=limits.decoded + _PAGE_ROOM)
+    seen = Seen()
     for line in jobs:
-        answer = _answer(line, limits)
+        answer = _answer(line, limits, seen)
         if os.getppid() != parent:
             # The command was killed, and the next one may have cleared away before this part was even begun.
             _forget(line)
@@ -285,22 +297,33 @@ def _forget(line: bytes) -> None:
         Path(target).unlink(missing_ok=True)
 
 
-def _answer(line: bytes, limits: PartLimits) -> bytes:
+@dataclass(slots=True)
+class Seen:
+    """What the parts of a bundle that were checked so far have in all: rows, decoded bytes, each table's offences."""
+
+    rows: int = 0
+    decoded: int = 0
+    offences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def _answer(line: bytes, limits: PartLimits, seen: Seen) -> bytes:
     answer: dict[str, Any] = {"reason": None, "storage": False, "rows": None, "size": None, "sha256": None}
     try:
-        answer |= _check_one(json.loads(line), limits)
+        answer |= _check_one(json.loads(line), limits, seen)
     except AnprShareError as error:
         answer |= {"reason": error.message, "storage": isinstance(error, StorageError)}
     return json.dumps(answer).encode() + b"\n"
 
 
-def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
+def _check_one(job: dict[str, Any], limits: PartLimits, seen: Seen) -> dict[str, Any]:
     part = _content(Path(job["path"]), job["offset"], job["size"], limits.size)
     if job["sha256"] not in {None, hashlib.sha256(part).hexdigest()}:
         raise FormatError("it is not what the manifest lists")
     key = base64.b64decode(job["key"])
     columns: list[str] = job["columns"]
-    layout = examine(part, key, Limits(rows=limits.rows, decoded=limits.decoded))
+    left_rows, left_bytes = limits.bundle_rows - seen.rows, limits.bundle_decoded - seen.decoded
+    layout = examine(part, key, Limits(rows=min(limits.rows, left_rows), decoded=min(limits.decoded, left_bytes)))
+    seen.rows, seen.decoded = seen.rows + layout.rows, seen.decoded + layout.decoded
     if sorted(layout.columns) != sorted(columns):
         raise FormatError("its columns are not those agreed")
     if job["rows"] not in {None, layout.rows}:
@@ -311,14 +334,16 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
         found = frame.collect_schema()
     if list(found.items()) != list(schema.polars(columns).items()):
         raise FormatError("its columns are not those agreed, or not of their types")
-    seen: list[int] = []
+    heights: list[int] = []
     bad_cells: list[int] = []
     bad_times: list[int] = []
-    terms = None if job["rules"] is None else _Terms(PartRules(**job["rules"]), job["times"], job["offsets"])
+    terms = None
+    if job["rules"] is not None:
+        terms = _Terms(PartRules(**job["rules"]), job["times"], job["offsets"], seen.offences[job["table"]])
 
     # Called from several threads of polars; appending to a list is atomic.
     def check(batch: pl.DataFrame) -> pl.DataFrame:
-        seen.append(batch.height)
+        heights.append(batch.height)
         bad_cells.append(sum(check_release(batch, schema, columns).values()))
         if job["times"] is not None:
             start, end = job["times"]
@@ -336,7 +361,7 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
     else:
         size, sha256 = sink_part(checked, Path(job["target"]), base64.b64decode(job["target_key"]))
         answer = {"size": size, "sha256": sha256}
-    if sum(seen) != layout.rows:
+    if sum(heights) != layout.rows:
         raise FormatError("it has another number of rows than stated")
     if any(bad_cells):
         raise FormatError("it has cells that its table does not allow")
@@ -350,13 +375,15 @@ def _check_one(job: dict[str, Any], limits: PartLimits) -> dict[str, Any]:
 class _Terms:
     """What was seen in the batches of one part that its agreement does not let leave a force."""
 
-    def __init__(self, rules: PartRules, times: list[int] | None, offsets: list[int] | None) -> None:
+    def __init__(
+        self, rules: PartRules, times: list[int] | None, offsets: list[int] | None, offences: set[str]
+    ) -> None:
         self._rules = rules
         self._start = times[0] if times else None
         self._offsets = offsets or []
         # Both are only ever added to, which is safe from several threads of polars.
         self._broken: set[str] = set()
-        self._offences: set[str] = set()
+        self._offences = offences
 
     def look(self, batch: pl.DataFrame) -> None:
         """Take note of the rules that a batch breaks."""
@@ -373,9 +400,13 @@ class _Terms:
             for name in set(_DATES) & set(batch.columns):
                 if (batch.get_column(name).dt.day() != 1).any():
                     self._broken.add("its dates are finer than agreed")
-        victims = "person_category" in batch.columns and (batch.get_column("person_category") == "victim").any()
-        if victims and not rules.victims:
-            self._broken.add("it has victims, whom the agreement leaves out")
+        if not rules.victims and "person_category" in batch.columns:
+            category = batch.get_column("person_category")
+            if (category == "victim").any():
+                self._broken.add("it has victims, whom the agreement leaves out")
+            # Who is of no category may be a victim, so the force keeps such rows back (docs/decisions/0010).
+            if category.has_nulls():
+                self._broken.add("it has rows without a category, and the agreement leaves victims out")
         if rules.max_offences is not None and "offence" in batch.columns:
             self._offences.update(batch.get_column("offence").drop_nulls().unique())
             if len(self._offences) > rules.max_offences:

@@ -1,8 +1,13 @@
 """What may be said again: text that a person typed, unless it holds what may be a plate or a token.
 
 Guarantees: text that :func:`may_identify` lets through holds no word, and no run of neighbouring words, that vrm-1
-reads as a plate of a particular family, and no run of 32 hexadecimal digits. Prose is let through: a plate needs a
-digit, and small English words in lower case are no part of one ("in 2026", "to 10 per cent").
+reads as a plate of a particular family, no plate glued to other letters in one word ("carab12cde"), and no run of 32
+hexadecimal digits. Where the case changes within a word ("carAB12"), another word is taken to begin. Prose is let
+through: a plate needs a digit, and small English words in lower case are no part of one ("in 2026", "to 10 per cent").
+
+What is glued without a change of case is sought less widely, because among letters there are plates in much that is
+none ("run 12 october" holds UN12OCT). It passes with one digit alone ("xa1bcd"), with O for 0 or I for 1, if its four
+digits are a year of ours, and if a space divides it.
 """
 
 from __future__ import annotations
@@ -17,6 +22,18 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 _WORD = re.compile(r"[^\W_]+")
+_CASES = re.compile(r"[^\Wa-z]+|[^\WA-Z]+")
+_GLUED = re.compile(
+    r"""
+    [A-HJ-PR-Y]{2} [0-9]{2} [A-HJ-PR-Z]{3}                          # current
+    | [A-HJ-NPQRSTV-Y] [1-9][0-9]{1,2} [A-HJ-PR-Y]{3}               # prefix, q
+    | [A-HJ-PR-Y]{3} [1-9][0-9]{1,2} [A-HJ-NPR-TV-Y]                # suffix
+    | (?=[A-Z]{0,2}[IZ]) [A-PR-Z]{2,3} (?!(?:19|20)[0-9]{2}(?![0-9])) [1-9][0-9]{2,3} (?![0-9])
+    | (?<![0-9]) (?!(?:19|20)[0-9]{2}[A-Z]) [1-9][0-9]{2,3} (?=[A-Z]{0,2}[IZ]) [A-PR-Z]{2,3}
+    """,
+    re.ASCII | re.VERBOSE,
+)
+"""A plate of a particular family anywhere within a word."""
 _TOKEN = re.compile(r"(?:[0-9a-f][\s:.-]?){32}", re.ASCII | re.IGNORECASE)
 _MAX_PLATE = 10
 _SMALL = """
@@ -46,7 +63,10 @@ def spoken_name(path: PurePath) -> str:
 
 
 def _holds_a_plate(text: str) -> bool:
-    words = _WORD.findall(text)
+    found = _WORD.findall(text)
+    if any(_GLUED.search(word.upper()) for word in found):
+        return True
+    words = [piece for word in found for piece in _pieces(word)]
     for start in range(len(words)):
         joined = ""
         for word in words[start:]:
@@ -59,3 +79,8 @@ def _holds_a_plate(text: str) -> bool:
             if any(character.isdigit() for character in joined) and canonicalise(joined).family in PLATE_LIKE:
                 return True
     return False
+
+
+def _pieces(word: str) -> list[str]:
+    """A word that changes its case within, as "carAB12" does, in pieces; any other as it is."""
+    return [word] if word in {word.lower(), word.upper(), word.capitalize()} else _CASES.findall(word)

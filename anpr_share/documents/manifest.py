@@ -50,6 +50,13 @@ class Limits:
     rows_of_a_part: int = 10_000_000
     bytes_of_a_part: int = 2 * 1024**3
     parts: int = 20_000
+    rows: int = 4_000_000_000
+    bytes: int = 256 * 1024**3
+
+    def exceeded(self, *, parts: int, rows: int, size: int) -> str | None:
+        """What a bundle of so many parts, rows that are counted in the open, and bytes of parts has too many of."""
+        found = {"parts": parts > self.parts, "rows": rows > self.rows, "bytes": size > self.bytes}
+        return next((name for name, over in found.items() if over), None)
 
 
 LIMITS = Limits()
@@ -128,8 +135,10 @@ class Manifest(Document):
         names = [table.name for table in self.tables]
         if names != sorted(set(names)):
             raise ValueError("tables are listed twice or out of order")
-        if sum(len(table.parts) for table in self.tables) > LIMITS.parts:
-            raise ValueError("there are too many parts")
+        parts = [part for table in self.tables for part in table.parts]
+        rows, size = sum(part.rows or 0 for part in parts), sum(part.bytes for part in parts)
+        if (over := LIMITS.exceeded(parts=len(parts), rows=rows, size=size)) is not None:
+            raise ValueError(f"there are too many {over}")
         return self
 
     def members(self) -> dict[str, int]:

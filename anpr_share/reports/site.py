@@ -80,15 +80,28 @@ def ledger_lines(entries: Sequence[Entry], head: int) -> list[str | Table]:
     return [shown, *(["", "why:", *reasons] if reasons else []), "", f"{len(entries)} of {head} lines; --json has more"]
 
 
+def _numbers(lines: Sequence[int]) -> str:
+    """The numbers of some lines, the first few of many."""
+    shown = ", ".join(str(number) for number in lines[:10])
+    return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10:,} more"
+
+
 def check_lines(check: LedgerCheck) -> list[str | Table]:
     """What verifying a ledger found."""
     lines: list[str | Table] = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
     if check.unsigned_tail:
         lines.append(f"{count(check.unsigned_tail, 'line')} after that not signed yet")
-    if check.out_of_place:
+    unsigned = [seq for seq in check.out_of_place if seq > check.signed_to]
+    adopted = [seq for seq in check.out_of_place if seq <= check.signed_to]
+    if unsigned:
         lines.append(
-            f"{count(check.out_of_place, 'line')} of these out of place: only a command that signs writes such events, "
-            "so it was killed, or somebody without the passphrase wrote them"
+            f"{count(len(unsigned), 'line')} of these out of place ({_numbers(unsigned)}): only a command that signs "
+            "writes such events, so it was killed, or somebody without the passphrase wrote them"
+        )
+    if adopted:
+        lines.append(
+            f"{count(len(adopted), 'line')} signed as out of place ({_numbers(adopted)}): no command with the "
+            "passphrase wrote them; find out who can write to the site's directory"
         )
     if check.clock_resets:
         lines.append(f"{count(check.clock_resets, 'line')} in all put the clock back: find out who did so and why")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
+from anpr_share.errors import StorageError
 from anpr_share.files import open_regular, recorded, storage_errors
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = [
     "open_regular",
     "recorded",
     "replace_file",
+    "require_space",
     "storage_errors",
     "sync_directory",
     "sync_file",
@@ -50,6 +53,17 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_space(directory: Path, size: int) -> None:
+    """Raise :class:`StorageError` if the disk of a directory, be it made or not, has not so many bytes free."""
+    with storage_errors("the free space of the disk cannot be read"):
+        free = shutil.disk_usage(next(item for item in (directory, *directory.parents) if item.exists())).free
+    if free < size:
+        raise StorageError(
+            f"the disk has not the room for this: {size:,} bytes are needed, and {free:,} are free",
+            hint="nothing was changed; free some space and run the command again",
+        )
 
 
 def make_directory(path: Path) -> None:

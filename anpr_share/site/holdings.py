@@ -1,8 +1,10 @@
 """What a site holds and has handed on: bundles, parts, days, their keys, and what was registered, refused and deleted.
 
-Guarantees: bundle, part and registration records are authenticated (see :mod:`anpr_share.site.records`); a day key and
-a one-time key open only in the place they were made for; taking a key out of ``keys.db`` is how data are deleted, needs
-no passphrase, and is one transaction with whatever else the caller records. A day is a date or ``undated``.
+Guarantees: records of bundles, parts, held days, coverage, registrations and partners' heads are authenticated (see
+:mod:`anpr_share.site.records`) and, but for parts and registrations, sealed together (see
+:mod:`anpr_share.site.sealing`); a day key and a one-time key open only in the place they were made for; taking a key
+out of ``keys.db`` is how data are deleted, needs no passphrase, and is one transaction with whatever else the caller
+records. A day is a date or ``undated``.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ class HeldDay:
 
     TABLE: ClassVar[str] = "held_day"
     KEY: ClassVar[tuple[str, ...]] = ("agreement", "source", "tbl", "day")
-    AUTHENTICATED: ClassVar[bool] = False
+    AUTHENTICATED: ClassVar[bool] = True
 
     agreement: str
     source: str
@@ -99,7 +101,7 @@ class Coverage:
 
     TABLE: ClassVar[str] = "coverage"
     KEY: ClassVar[tuple[str, ...]] = ("agreement", "source", "day")
-    AUTHENTICATED: ClassVar[bool] = False
+    AUTHENTICATED: ClassVar[bool] = True
 
     agreement: str
     source: str
@@ -187,7 +189,7 @@ class Witness:
 
     TABLE: ClassVar[str] = "witness"
     KEY: ClassVar[tuple[str, ...]] = ("partner", "document")
-    AUTHENTICATED: ClassVar[bool] = False
+    AUTHENTICATED: ClassVar[bool] = True
 
     partner: str
     document: str
@@ -228,6 +230,13 @@ def parts(
     )
 
 
+def held_bundles(connection: Connection, agreement: str) -> frozenset[str]:
+    """The bundles of which a part is still recorded."""
+    return frozenset(
+        row[0] for row in connection.rows("SELECT DISTINCT bundle FROM part WHERE agreement = ?", agreement)
+    )
+
+
 def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> int:
     """Forget the parts of one table and day of a bundle; says how many. Removing their files is the caller's."""
     return connection.execute(
@@ -235,27 +244,27 @@ def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> 
     ).rowcount
 
 
-def held_days(connection: Connection, agreement: str, source: str, tbl: str) -> frozenset[str]:
+def held_days(connection: Connection, vault: Vault | None, agreement: str, source: str, tbl: str) -> frozenset[HeldDay]:
     """The days of a table that are or were held from a force, and not recalled."""
-    found = find(connection, HeldDay, None, "agreement = ? AND source = ? AND tbl = ?", agreement, source, tbl)
-    return frozenset(item.day for item in found)
+    where = "agreement = ? AND source = ? AND tbl = ?"
+    return frozenset(find(connection, HeldDay, vault, where, agreement, source, tbl))
 
 
-def hold(connection: Connection, days: Iterable[HeldDay]) -> None:
+def hold(connection: Connection, vault: Vault, days: Iterable[HeldDay]) -> None:
     """Record days as held. Raises :class:`PolicyError` if one is held already from that force."""
     for item in days:
-        if item.day in held_days(connection, item.agreement, item.source, item.tbl):
+        if item.day in {held.day for held in held_days(connection, vault, item.agreement, item.source, item.tbl)}:
             raise PolicyError(
                 f"{item.tbl} of {item.day} is already held from this force",
                 hint="the force corrects a day with a recall notice, and then it is asked for anew",
                 step=5,
             )
-        add(connection, item)
+        add(connection, item, vault)
 
 
-def coverage(connection: Connection, agreement: str) -> tuple[Coverage, ...]:
+def coverage(connection: Connection, vault: Vault | None, agreement: str) -> tuple[Coverage, ...]:
     """What came of each force and day, by force and day."""
-    return tuple(find(connection, Coverage, None, "agreement = ?", agreement, order="source, day"))
+    return tuple(find(connection, Coverage, vault, "agreement = ?", agreement, order="source, day"))
 
 
 def registered(connection: Connection, vault: Vault | None) -> tuple[Registered, ...]:
@@ -287,9 +296,9 @@ def mark_reported(connection: Connection, items: Iterable[Refusal | Deletion], r
         put(connection, replace(item, receipt=receipt))
 
 
-def witnesses(connection: Connection, partner: str | None = None) -> tuple[Witness, ...]:
+def witnesses(connection: Connection, vault: Vault | None, partner: str | None = None) -> tuple[Witness, ...]:
     """The stored heads of partners' ledgers, by partner and sequence."""
-    return tuple(find(connection, Witness, None, "partner = coalesce(?, partner)", partner, order="partner, seq"))
+    return tuple(find(connection, Witness, vault, "partner = coalesce(?, partner)", partner, order="partner, seq"))
 
 
 def put_day_key(connection: Connection, vault: Vault, place: KeyPlace, key: bytes) -> None:

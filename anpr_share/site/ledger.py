@@ -3,7 +3,9 @@ r"""A site's log: append-only, chained by hashes, and signed at the end of each 
 Guarantees: a line that was altered, dropped, added or moved breaks the chain or contradicts a signed checkpoint, and
 the sequence number where it does so is named; a checkpoint that was dropped contradicts the next one's count. What
 nobody without a copy can see is the end being cut off: that is what the heads in a site's documents are for, which its
-partners keep. Lines after the last checkpoint are not signed, and are shown as such.
+partners keep. Lines after the last checkpoint are not signed, and are shown as such. A line about an event that only a
+command with the vault logs carries a MAC under the vault until it is signed: a checkpoint names for ever the lines of
+that kind that it adopts without one, so signing them does not make good what a forger wrote.
 
 A line is canonical JSON; its hash is SHA-256 of ``anpr-share/1/ledger\n`` and the exact stored bytes; the first line
 holds the identity's fingerprint in place of a hash before it:
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import hmac
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from anpr_share.documents.keys import SigningKey
     from anpr_share.site.database import Connection
+    from anpr_share.site.vault import Vault
 
 CHECKPOINT_KIND = "ledger-checkpoint"
 STATUTORY = frozenset({"collection", "alteration", "consultation", "disclosure", "combination", "erasure"})
@@ -43,7 +47,7 @@ _PREFIX = b"anpr-share/1/ledger\n"
 _EVENT = re.compile(r"[a-z]+(?:-[a-z]+)*", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _KEYS = frozenset({"account", "actor", "details", "event", "leapt", "previous", "seq", "subject", "time"})
-_CHECKPOINT_KEYS = frozenset({"adopted", "format", "hash", "seq", "site", "time"})
+_CHECKPOINT_KEYS = frozenset({"adopted", "format", "hash", "seq", "site", "time", "unproved"})
 _PAGE = 1000
 
 Scalar = str | int | bool | None
@@ -81,34 +85,39 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One signed checkpoint: ``adopted`` lines up to ``seq`` were checked and signed at ``time``."""
+    """One signed checkpoint: ``adopted`` lines up to ``seq`` were checked and signed at ``time``.
+
+    ``unproved`` are the numbers of those of them that only a command with the vault may log, and none had logged.
+    """
 
     seq: int
     hash: str
     site: str
     time: datetime
     adopted: int
+    unproved: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerCheck:
     """What verification found; had it found a broken chain it would have raised.
 
-    ``out_of_place`` counts statutory events other than erasure in the unsigned tail: only a command with the vault
-    writes those, and it signs, so each is from a killed command or a forger.
+    ``out_of_place`` are the numbers of lines about statutory events other than erasure, which only a command with the
+    vault writes, and signs: in the unsigned tail each is from a killed command or a forger; of those before it, the
+    checkpoint that adopted them says that no such command wrote them.
     """
 
     lines: int
     checkpoints: int
     signed_to: int
     unsigned_tail: int
-    out_of_place: int
+    out_of_place: tuple[int, ...]
     clock_resets: int
 
     @property
     def ok(self) -> bool:
         """Whether nothing needs explaining."""
-        return self.out_of_place == 0 and self.clock_resets == 0
+        return not self.out_of_place and self.clock_resets == 0
 
 
 class Ledger:
@@ -155,12 +164,14 @@ class Ledger:
         actor: str | None = None,
         account: str | None = None,
         leapt: bool = False,
+        vault: Vault | None = None,
     ) -> Head:
         """Add a line inside the caller's transaction, which alone keeps two processes from writing the same number.
 
         ``account`` is the operating system's unless given. A time before the last line's is taken to be the last
-        line's, except for ``clock-reset``. Text that a person wrote has passed :func:`check_purpose` before. Raises
-        :class:`UsageError` for a line that no reader would accept.
+        line's, except for ``clock-reset``. Text that a person wrote has passed :func:`check_purpose` before. ``vault``
+        proves a line that only a command with it may log. Raises :class:`UsageError` for a line that no reader would
+        accept.
         """
         if not self._connection.in_transaction:
             raise RuntimeError("a ledger line is appended inside a transaction")
@@ -183,7 +194,8 @@ class Ledger:
             entry = parse_line(line)
         except FormatError as error:
             raise UsageError(f"this cannot be logged: {error.message}") from None
-        self._connection.execute("INSERT INTO ledger VALUES (?, ?)", (entry.seq, line))
+        mac = _proof(vault, entry) if vault is not None and needs_vault(event) else None
+        self._connection.execute("INSERT INTO ledger VALUES (?, ?, ?)", (entry.seq, line, mac))
         return entry.head
 
     def stored(self, after: int = 0) -> Iterator[bytes]:
@@ -203,9 +215,10 @@ class Ledger:
         """The signed checkpoints, in order, as envelopes."""
         return (row[0] for row in self._connection.rows("SELECT envelope FROM checkpoint ORDER BY seq"))
 
-    def checkpoint(self, key: SigningKey, site: str, now: datetime) -> Checkpoint | None:
+    def checkpoint(self, key: SigningKey, vault: Vault, now: datetime) -> Checkpoint | None:
         """Verify the lines since the last checkpoint and sign them, inside the caller's transaction.
 
+        Lines that need the vault and that none with it wrote are signed as such, or nothing could be signed any more.
         Returns None if there are none. Raises :class:`VerificationError` if the chain or the last checkpoint is bad.
         """
         row = self._connection.row("SELECT envelope FROM checkpoint ORDER BY seq DESC LIMIT 1")
@@ -214,9 +227,11 @@ class Ledger:
             last = open_checkpoint(row[0], key.public)
             _require_line(self._connection, last)
             start = Head(last.seq, last.hash)
-        head = start
+        head, unproved = start, []
         for entry in verify_chain(self.stored(start.seq), start):
             head = entry.head
+            if needs_vault(entry.event) and not self._is_proved(vault, entry):
+                unproved.append(entry.seq)
         if head == start:
             return None
         payload = {
@@ -224,16 +239,30 @@ class Ledger:
             "format": 1,
             "hash": head.hash,
             "seq": head.seq,
-            "site": site,
+            "site": vault.site,
             "time": utc_text(now),
+            "unproved": unproved,
         }
         signed = envelope.sign(CHECKPOINT_KIND, canonical.encode(payload), key).encode()
         self._connection.execute("INSERT INTO checkpoint VALUES (?, ?)", (head.seq, signed))
         return open_checkpoint(signed, key.public)
 
+    def _is_proved(self, vault: Vault, entry: Entry) -> bool:
+        row = self._connection.row("SELECT mac FROM ledger WHERE seq = ?", entry.seq)
+        return row is not None and row[0] is not None and hmac.compare_digest(row[0], _proof(vault, entry))
+
     def verify(self, public: bytes, site: str) -> LedgerCheck:
         """Verify the whole ledger against the site's public signing key. Raises :class:`VerificationError`."""
         return verify_ledger(self.stored(), self.checkpoints(), origin=self._origin, public=public, site=site)
+
+
+def needs_vault(event: str) -> bool:
+    """Whether only a command with the vault open may log an event: the statutory ones, but erasure."""
+    return event in STATUTORY and event != "erasure"
+
+
+def _proof(vault: Vault, entry: Entry) -> bytes:
+    return vault.mac("ledger", {"hash": entry.hash})
 
 
 def operating_system_account() -> str:
@@ -301,7 +330,14 @@ def open_checkpoint(data: bytes, public: bytes) -> Checkpoint:
         raise FormatError("a ledger checkpoint has a field of the wrong type")
     if not all(isinstance(value[name], str) for name in ("hash", "site", "time")):
         raise FormatError("a ledger checkpoint has a field of the wrong type")
-    return Checkpoint(value["seq"], value["hash"], value["site"], parse_utc(value["time"]), value["adopted"])
+    unproved = value["unproved"]
+    if not isinstance(unproved, list) or any(type(seq) is not int for seq in unproved):
+        raise FormatError("a ledger checkpoint has a field of the wrong type")
+    first = value["seq"] - value["adopted"] + 1
+    if unproved != sorted(set(unproved)) or not all(first <= seq <= value["seq"] for seq in unproved):
+        raise FormatError("a ledger checkpoint names lines that it does not adopt")
+    time = parse_utc(value["time"])
+    return Checkpoint(value["seq"], value["hash"], value["site"], time, value["adopted"], tuple(unproved))
 
 
 def verify_ledger(
@@ -314,15 +350,19 @@ def verify_ledger(
     """
     awaited = (open_checkpoint(data, public) for data in checkpoints)
     following = next(awaited, None)
-    signed_to = signed = count = resets = out_of_place = 0
+    signed_to = signed = count = resets = 0
+    out_of_place: list[int] = []
+    tail: list[int] = []
     for entry in verify_chain(lines, Head(0, origin)):
         count = entry.seq
-        out_of_place += entry.event in STATUTORY and entry.event != "erasure"
+        if needs_vault(entry.event):
+            tail.append(entry.seq)
         resets += entry.event == CLOCK_RESET
         if following is None or entry.seq < following.seq:
             continue
         _require_agreement(following, entry, signed_to, site)
-        signed_to, signed, out_of_place = following.seq, signed + 1, 0
+        signed_to, signed, tail = following.seq, signed + 1, []
+        out_of_place += following.unproved
         following = next(awaited, None)
     if following is not None:
         raise VerificationError(f"the ledger ends at line {count}, and a checkpoint signed line {following.seq}")
@@ -331,7 +371,7 @@ def verify_ledger(
         checkpoints=signed,
         signed_to=signed_to,
         unsigned_tail=count - signed_to,
-        out_of_place=out_of_place,
+        out_of_place=(*out_of_place, *tail),
         clock_resets=resets,
     )
 

@@ -29,7 +29,7 @@ from anpr_share.site import database, publication, sealing
 from anpr_share.site.database import LOCK_SECONDS, Connection
 from anpr_share.site.files import create_private, open_regular, storage_errors
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
-from anpr_share.site.ledger import STATUTORY, Checkpoint, Details, Head, Ledger
+from anpr_share.site.ledger import Checkpoint, Details, Head, Ledger, needs_vault
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.vault import Vault, require_passphrase
 
@@ -266,16 +266,18 @@ class OpenSite:
         Raises :class:`LockedError` for a statutory event other than erasure while the vault is closed: the line could
         not be signed.
         """
-        if event in STATUTORY and event != "erasure":
+        if needs_vault(event):
             self.require_vault()
         used = connection or self.db
         reading = self.reading(used)
         return Ledger(used, self.config.fingerprint).append(
-            event, subject, details, now=reading.instant, leapt=reading.leapt, actor=self.actor
+            event, subject, details, now=reading.instant, leapt=reading.leapt, actor=self.actor, vault=self.vault
         )
 
     def checkpoint(self, connection: Connection | None = None) -> Checkpoint | None:
         """Check and sign what the ledger has gained, in a transaction of its own; None if nothing, or if locked.
+
+        Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`.
 
         Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint.
         """
@@ -285,7 +287,7 @@ class OpenSite:
         key = SigningKey(_identity_secret(used, self.vault, "signing"))
         with database.transaction(used):
             ledger = Ledger(used, self.config.fingerprint)
-            return ledger.checkpoint(key, self.config.id, self.now(used))
+            return ledger.checkpoint(key, self.vault, self.now(used))
 
     def close(self) -> None:
         """Close the connection and forget the vault key."""

@@ -1,8 +1,8 @@
-"""The seal of ``site.db``: one MAC over all records of whom a site trusts and what it was asked and has answered.
+"""The seal of ``site.db``: one MAC over all records of whom a site trusts, what it was asked, has answered and taken.
 
-Guarantees: the MAC of a single row cannot say that a row is missing, nor that it is an old one; the seal does. A
-partner, agreement, request, window or bundle that was removed, added or put back by one without the passphrase is
-found whenever the site is opened with it, before anything is written, and at each look at the store.
+Guarantees: the MAC of a single row cannot say that a row is missing, nor that it is an old one; the seal does. A record
+of a table in :data:`SEALED` that was removed, added or put back by one without the passphrase is found whenever the
+site is opened with it, before anything is written, and at each look at the store.
 
 What it cannot say is that all of ``site.db`` was put back, seal included: that shows against what partners know.
 
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from anpr_share.site.database import Connection
     from anpr_share.site.vault import Vault
 
-SEALED: Final = ("partner", "agreement", "request", "request_window", "bundle")
+SEALED: Final = (
+    *("partner", "agreement", "request", "request_window", "bundle"),
+    *("held_day", "coverage", "seen_key", "witness"),
+)
+"""Not ``part`` and ``registered``: their rows go when their time is up, which needs no passphrase."""
 _KIND: Final = "seal"
 # One statement, so that what another command commits meanwhile is seen whole or not at all.
 _QUERY: Final = " UNION ALL ".join(f"SELECT '{table}', mac FROM main.{table}" for table in (*SEALED, _KIND))  # noqa: S608

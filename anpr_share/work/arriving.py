@@ -5,6 +5,7 @@ Guarantees: nothing is written; a part's content is decoded in another process, 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import LockedError, PolicyError, VerificationError
 from anpr_share.files import open_regular
 from anpr_share.part_check import PartJob, PartResult, PartRules, Rewrite, check_parts
-from anpr_share.site import catalogue, holdings, records
+from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import verifying
 from anpr_share.work.verifying import Opened, Standing
@@ -187,7 +188,7 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
     request, envelope = requests.parse(known.envelope)
     windows = {item.first: item for item in catalogue.windows(site.db, vault, envelope.digest)}
     window = windows.get(manifest.window.first)
-    others = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement.id)
+    first = agreements.parse(catalogue.agreement_versions(site.db, vault, agreement.id)[0].envelope)
     return Standing(
         agreement=agreement,
         recipient=site.identity,
@@ -197,18 +198,22 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
         window_used=window.bundle if window is not None and window.state == "used" else None,
         held=frozenset(
             periods.parse_day(item.day)
-            for item in records.find(
-                site.db,
-                holdings.HeldDay,
-                None,
-                "agreement = ? AND source = ? AND tbl = 'reads'",
-                agreement.id,
-                sender.site,
-            )
+            for item in holdings.held_days(site.db, vault, agreement.id, sender.site, "reads")
             if item.bundle != manifest.bundle
         ),
-        key_checks=frozenset(item.key_check for item in others),
+        key_checks=_key_checks(site, agreement.id),
+        key_maker=first.of_role("police")[0].site,
     )
+
+
+def _key_checks(site: OpenSite, agreement: str) -> dict[str, frozenset[str]]:
+    """The key checks under which data are held, with their forces; a bundle of which nothing is left binds nobody."""
+    held = holdings.held_bundles(site.db, agreement)
+    forces: defaultdict[str, set[str]] = defaultdict(set)
+    for item in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement):
+        if item.id in held:
+            forces[item.key_check].add(item.partner)
+    return {check: frozenset(found) for check, found in forces.items()}
 
 
 def _jobs(path: Path, verified: Verified, rewrites: dict[tuple[str, str, int], Rewrite]) -> Iterator[PartJob]:

@@ -29,7 +29,7 @@ from anpr_share.documents.keys import seal
 from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import WindowTerms, write
 from anpr_share.errors import InputError
-from anpr_share.parquet import PartFile, part_key, write_part
+from anpr_share.parquet import PartFile, part_key, write_padded, write_part
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private, storage_errors
 from anpr_share.tables.extract import Extract, open_extract
@@ -207,7 +207,9 @@ class _Export:
     def _write(self, table: str, day: str, n: int, frame: pl.DataFrame) -> None:
         key = self.keys.setdefault((table, day), secrets.token_bytes(32))
         path = self.scratch / f"{table}-{day}-{n}.parquet"
-        written: PartFile = write_part(frame, path, part_key(key, self.bundle, table, day, n))
+        # How many reads a day has, the manifest says; how many targets there are, no size shall say either.
+        write = write_part if table == "reads" else write_padded
+        written: PartFile = write(frame, path, part_key(key, self.bundle, table, day, n))
         self.files[manifests.member_name(table, day, n)] = path
         self.parts.setdefault(table, []).append(
             manifests.Part(
@@ -218,6 +220,17 @@ class _Export:
                 sha256=written.sha256,
             )
         )
+        self._require_within_limits()
+
+    def _require_within_limits(self) -> None:
+        """Refuse what every recipient would refuse, before more of it is written."""
+        parts = [part for table in self.parts.values() for part in table]
+        rows, size = sum(part.rows or 0 for part in parts), sum(part.bytes for part in parts)
+        if (over := manifests.LIMITS.exceeded(parts=len(parts), rows=rows, size=size)) is not None:
+            raise InputError(
+                f"the bundle would have more {over} than a bundle may have",
+                hint="ask the university for shorter windows, such as anpr-share request --every P7D",
+            )
 
     def assemble(self, target: Path) -> _Assembled:
         """Seal the keys, sign the manifest and write the container."""

@@ -26,7 +26,7 @@ from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.part_check import PartResult, Rewrite
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import storage_errors
+from anpr_share.site.files import require_space, storage_errors
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import receipting, verifying
@@ -104,6 +104,7 @@ def _store(
     site: OpenSite, path: Path, state: Arrival, verified: Verified, receipt: Path | None, progress: Progress
 ) -> LoadResult:
     plan = _Plan.of(site, verified)
+    require_space(site.paths.store, plan.size + plan.size // 8)
     receipt_path = receipt or site.paths.outbox / f"{verified.opened.manifest.bundle}.receipt.json"
     finals = [receipt_path, *(plan.final(site, *place) for place in plan.kept)]
     with publication.publishing(site.db, site.paths, finals) as files:
@@ -147,6 +148,14 @@ class _Plan:
         }
         replaced = older if any(table == "targets" for table, _, _ in kept) else ()
         return cls(manifest, every, kept, local, replaced)
+
+    @property
+    def size(self) -> int:
+        """The size in the bundle of what is kept: encrypted anew, it is of about that size."""
+        sizes: dict[tuple[str, str, int], int] = {
+            (table.name, part.day, part.n): part.bytes for table in self.manifest.tables for part in table.parts
+        }
+        return sum(sizes[place] for place in self.kept)
 
     def part_key(self, table: str, day: str, n: int) -> bytes:
         return parquet.part_key(self.local[table, day], self.manifest.bundle, table, day, n)
@@ -229,6 +238,7 @@ def _commit(
             _add_part(site, agreement, sender.site, plan, place, written[place])
         holdings.hold(
             site.db,
+            vault,
             [
                 holdings.HeldDay(agreement.id, sender.site, table, day, manifest.bundle)
                 for table, day in plan.local
@@ -296,6 +306,7 @@ def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed) -> None:
             records.put(
                 site.db,
                 holdings.Coverage(standing.agreement.id, standing.sender.site, day.day, day.rows, day.rejected),
+                site.require_vault(),
             )
 
 

@@ -77,7 +77,7 @@ class _Look:
             self._log(connection, agreement, {})
             rows = [
                 (item.source, item.day, item.rows, item.rejected)
-                for item in holdings.coverage(connection, agreement.id)
+                for item in holdings.coverage(connection, self.site.require_vault(), agreement.id)
                 if not agreement.is_expired("reads", item.day, now)
             ]
         return pl.DataFrame(rows, schema=_coverage_schema(), orient="row")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import BinaryIO
@@ -45,8 +45,9 @@ class Opened:
 class Standing:
     """What a recipient knows that step 5 compares a manifest with.
 
-    ``held`` are the days of reads already held from the sender; ``key_checks`` the key checks of the agreement's other
-    bundles; ``window_used`` the bundle that the window was answered with, if any.
+    ``held`` are the days of reads already held from the sender; ``key_checks`` the key checks under which data of the
+    agreement are held, each with the forces that sent them; ``key_maker`` the force that made the linkage key;
+    ``window_used`` the bundle that the window was answered with, if any.
     """
 
     agreement: Agreement
@@ -56,7 +57,8 @@ class Standing:
     request_digest: str
     window_used: str | None
     held: frozenset[date]
-    key_checks: frozenset[str]
+    key_checks: Mapping[str, frozenset[str]]
+    key_maker: str
 
 
 def read_container(file: BinaryIO) -> tuple[tuple[container.Member, ...], Envelope]:
@@ -139,12 +141,22 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
         "the bundle was made before its window had ended: days that were still to come would be kept too long",
     )
     _require(manifest.normaliser == RULES, "the bundle's plates were normalised by other rules than ours")
-    _require(
-        standing.key_checks <= {manifest.key_check},
-        "the bundle was made with another linkage key than the agreement's other bundles: its tokens would not link",
-    )
+    _check_key(manifest, standing)
     _check_tables(manifest, agreement, standing.held)
     return window
+
+
+def _check_key(manifest: Manifest, standing: Standing) -> None:
+    """Nothing here says which of two keys is right: only forces know, so a person is told whom to ask."""
+    others = set().union(*(forces for check, forces in standing.key_checks.items() if check != manifest.key_check))
+    if others:
+        raise PolicyError(
+            f"the bundle was made with another linkage key than what is held from {', '.join(sorted(others))}: "
+            "its tokens would not link",
+            hint=f"let these forces and the sender compare anpr-share key list with {standing.key_maker}, who made the "
+            "key; if what is held was made with a wrong one, go on under a new agreement",
+            step=5,
+        )
 
 
 def _check_tables(manifest: Manifest, agreement: Agreement, held: frozenset[date]) -> None:

@@ -89,6 +89,7 @@ def test_every_limit_that_the_code_names_is_published() -> None:
 def test_the_limits_of_the_checking_process_are_those_of_a_manifest() -> None:
     assert value_in_code("anpr_share.part_check.PartLimits.rows") == manifest.LIMITS.rows_of_a_part
     assert value_in_code("anpr_share.part_check.PartLimits.size") == manifest.LIMITS.bytes_of_a_part
+    assert value_in_code("anpr_share.part_check.PartLimits.bundle_rows") == manifest.LIMITS.rows
     assert (manifest.LIMITS.manifest_bytes, manifest.LIMITS.sealed_bytes) == (container.MAX_SMALL, container.MAX_SMALL)
 
 

@@ -315,10 +315,11 @@ def swift() -> ExitStack:
 
 def check_parts_here(jobs: Iterable[PartJob], *, limits: PartLimits | None = None) -> Iterator[PartResult]:
     """What the child would answer, without the child."""
+    seen = part_check.Seen()
     for job in jobs:
         line = json.dumps(part_check._message(job)).encode()
         try:
-            yield part_check._result(job, part_check._answer(line, limits or PartLimits()))
+            yield part_check._result(job, part_check._answer(line, limits or PartLimits(), seen))
         except VerificationError:
             if job.rewrite is not None:
                 job.rewrite.target.unlink(missing_ok=True)

@@ -274,6 +274,16 @@ def test_a_bundle_has_at_most_20000_parts() -> None:
     assert "too many parts" in refused("manifest", "tables", [many[0], fields["tables"][0], many[1]])
 
 
+@pytest.mark.parametrize(("most", "rows", "size"), [(400, 10_000_000, 1), (128, 0, 2**31)])
+def test_a_bundle_is_bounded_in_all(most: int, rows: int, size: int) -> None:
+    parts = [part("2026-09-01", n, rows) | {"bytes": size} for n in range(most + 1)]
+    fields = manifest_fields()
+    fields["tables"] = [fields["tables"][0] | {"parts": parts[:most]}]
+    manifest.from_envelope(envelope("manifest", fields, FORCE))
+    over = "too many rows" if rows else "too many bytes"
+    assert over in refused("manifest", "tables", [fields["tables"][0] | {"parts": parts}])
+
+
 def test_a_manifest_lists_its_members_in_the_order_of_the_container() -> None:
     found = manifest.from_envelope(envelope("manifest", manifest_fields(), FORCE))
     assert list(found.members()) == [

@@ -33,11 +33,11 @@ def key() -> bytes:
     return parquet.part_key(DAY_KEY, "a-bundle", "reads", "2026-03-01", 0)
 
 
-@pytest.fixture
-def part(tmp_path: Path, key: bytes) -> Path:
+@pytest.fixture(params=[parquet.write_part, parquet.write_padded])
+def part(tmp_path: Path, key: bytes, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "2026-03-01-0.parquet"
     schema = pl.Schema({"vehicle": pl.String(), "captured_at": pl.Datetime("us", "UTC"), "vrm_family": pl.String()})
-    parquet.write_part(pl.DataFrame(ROWS, schema=schema, orient="row"), path, key)
+    request.param(pl.DataFrame(ROWS, schema=schema, orient="row"), path, key)
     return path
 
 

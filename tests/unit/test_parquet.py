@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 
 from anpr_share import parquet
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError
+from anpr_share.parquet_layout import MAX_FOOTER, Limits, examine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,3 +237,26 @@ def test_part_keys_differ_in_every_part_of_their_name() -> None:
 def test_two_parts_of_the_same_rows_and_key_differ(tmp_path: Path) -> None:
     first = parquet.write_part(FRAME, tmp_path / "a", KEY)
     assert first.sha256 != parquet.write_part(FRAME, tmp_path / "b", KEY).sha256
+
+
+@pytest.mark.parametrize("rows", [0, 1, 100, 1_000, 1_001, 1_777, 1_790, 3_000, 40_000])
+def test_a_padded_part_has_one_of_few_sizes_and_the_same_rows(tmp_path: Path, rows: int) -> None:
+    tokens = [hashlib.sha256(b"%d" % n).hexdigest()[:32] for n in range(rows)]
+    frame = pl.DataFrame({"vehicle": tokens}, schema={"vehicle": pl.String})
+    written = parquet.write_padded(frame, tmp_path / "p", KEY)
+    content = (tmp_path / "p").read_bytes()
+    assert written == parquet.PartFile(rows, len(content), hashlib.sha256(content).hexdigest())
+    assert written.bytes in {2**16, 2**17, 2**20}
+    assert examine(content, KEY, Limits()).rows == rows
+    assert_frame_equal(parquet.read_part(tmp_path / "p", KEY), frame)
+    assert b"0" * 20 not in content
+
+
+def test_every_size_is_padded_to_a_round_one() -> None:
+    around = (-20_000, -16_387, -16_386, -16_385, -129, -128, -127, -1, 0, 1)
+    for size in (*range(1, 2_000), *(2**n + shift for n in range(15, 27) for shift in around)):
+        length = parquet._padding(size)
+        total = size + length + max(0, (length.bit_length() - 1) // 7)
+        assert total >= 2**16
+        assert total & (total - 1) == 0 if total <= 2**24 else total % 2**23 == 0
+        assert length < MAX_FOOTER * 3 // 4

@@ -52,7 +52,7 @@ def check(*jobs: PartJob, **limits: Any) -> list[PartResult]:
 
 def check_here(part: PartJob) -> PartResult:
     line = json.dumps(part_check._message(part)).encode()
-    return part_check._result(part, part_check._answer(line, PartLimits()))
+    return part_check._result(part, part_check._answer(line, PartLimits(), part_check.Seen()))
 
 
 def refuse(reason: str, *jobs: PartJob, **limits: Any) -> VerificationError:
@@ -281,6 +281,26 @@ def test_a_few_bytes_that_decode_to_a_gigabyte_are_refused(tmp_path: Path) -> No
     assert part.path.stat().st_size < 1_000_000
     refuse("more bytes than allowed", part, decoded=64 * 1024**2)
     refuse("cells that its table does not allow", part, seconds=60)
+
+
+def test_the_parts_of_a_bundle_are_bounded_together(tmp_path: Path) -> None:
+    parts = [job(tmp_path / "a"), job(tmp_path / "b")]
+    for limits in ({"bundle_rows": 4}, {"bundle_decoded": 10_000}, {"bundle_seconds": 60}):
+        assert len(check(*parts, **limits)) == 2
+    one = 200  # more than the pages of one of them take decoded, and less than those of two
+    for limits, reason in (({"bundle_rows": 3}, "more rows"), ({"bundle_decoded": one}, "more bytes")):
+        assert len(check(parts[0], **limits)) == 1
+        refuse(f"{reason} than allowed", *parts, **limits)
+
+
+def test_a_bundle_whose_checks_take_too_long_together_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [job(tmp_path / "a"), job(tmp_path / "b")]
+    ticking = iter(range(0, 1000, 40))
+    monkeypatch.setattr(part_check, "time", SimpleNamespace(monotonic=lambda: next(ticking)))
+    assert len(check(*parts, bundle_seconds=90)) == 2
+    refuse("the check of the bundle took too long", *parts, bundle_seconds=40)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
@@ -529,11 +549,17 @@ def test_dates_finer_than_agreed_are_refused(tmp_path: Path, column: str) -> Non
 
 
 def test_victims_are_refused_where_the_agreement_leaves_them_out(tmp_path: Path) -> None:
-    others = [("Theft", None, "convicted_on", category) for category in ("suspect", "convicted", "witness", None)]
+    others = [("Theft", None, "convicted_on", category) for category in ("suspect", "convicted", "witness")]
     victim = ("Theft", None, "convicted_on", "victim")
-    assert check_here(targets(tmp_path / "o", *others, victims=False)).rows == 4
-    assert check_here(targets(tmp_path / "a", *others, victim, victims=True)).rows == 5
-    refuse("victims", targets(tmp_path / "x", *others, victim, victims=False))
+    assert check_here(targets(tmp_path / "o", *others, victims=False)).rows == 3
+    assert check_here(targets(tmp_path / "a", *others, victim, victims=True)).rows == 4
+    refuse("it has victims", targets(tmp_path / "x", *others, victim, victims=False))
+
+
+def test_rows_without_a_category_are_refused_where_victims_are(tmp_path: Path) -> None:
+    rows = [("Theft", None, "convicted_on", category) for category in ("suspect", None)]
+    assert check_here(targets(tmp_path / "a", *rows, victims=True)).rows == 2
+    refuse("without a category", targets(tmp_path / "x", *rows, victims=False))
 
 
 def test_more_offences_than_a_list_of_them_are_refused(tmp_path: Path) -> None:
@@ -543,6 +569,15 @@ def test_more_offences_than_a_list_of_them_are_refused(tmp_path: Path) -> None:
     rows.append((words[100], None, "convicted_on", None))
     assert "Offence" not in str(refuse("more different offences", targets(tmp_path / "x", *rows)))
     assert check_here(targets(tmp_path / "n", *rows, max_offences=None)).rows == 201
+
+
+def test_the_offences_of_all_parts_of_a_table_count_together(tmp_path: Path) -> None:
+    rows = [(f"Offence {letter}", None, "convicted_on", None) for letter in "abc"]
+    parts = [targets(tmp_path / str(n), *rows[n:][:2], max_offences=3) for n in range(2)]
+    assert len(check(*parts)) == 2
+    fewer = [replace(part, rules=PartRules(max_offences=2)) for part in parts]
+    assert check(fewer[0])[0].rows == check(fewer[1])[0].rows == 2
+    refuse("more different offences", *fewer, seconds=60)
 
 
 def test_what_breaks_a_rule_is_not_written_to_the_store(tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ PART = Part(
     "b1", "reads", "2026-10-01", 0, "msv", "force", 10, 1000, "23" * 32, "store/msv/reads/2026-10-01/b1-0.parquet"
 )
 REGISTERED = Registered("inbox/x.csv", "extract", "msv", AT, AT)
-AUTHENTICATED: list[Any] = [PARTNER, AGREEMENT, REQUEST, WINDOW, BUNDLE, PART, REGISTERED]
+HELD = HeldDay("msv", "force", "reads", "2026-10-01", "b1")
+COVERAGE = Coverage("msv", "force", DAY, 10, 1)
+WITNESS = Witness("force", "89" * 32, 7, "ab" * 32, AT)
+AUTHENTICATED: list[Any] = [PARTNER, AGREEMENT, REQUEST, WINDOW, BUNDLE, PART, REGISTERED, HELD, COVERAGE, WITNESS]
 PLAIN: list[Any] = [
-    HeldDay("msv", "force", "reads", "2026-10-01", "b1"),
-    Coverage("msv", "force", DAY, 10, 1),
     KnownReceipt("45" * 32, "made", "force", "msv", b"envelope", AT),
     Refusal("r1", "msv", "force", "67" * 32, None, None, 2, "verification", AT),
     Deletion("b1", "reads", "2026-10-01", "msv", "force", 10, AT, AT),
-    Witness("force", "89" * 32, 7, "ab" * 32, AT),
 ]
 
 
@@ -241,17 +241,16 @@ def test_a_part_needs_its_bundle(db: database.Connection, vault: Vault) -> None:
         add(db, PART, vault)
 
 
-def test_a_held_day_is_not_held_twice(db: database.Connection) -> None:
-    day = HeldDay("msv", "force", "reads", "2026-10-01", "b1")
-    holdings.hold(db, [day, replace(day, source="other-force"), replace(day, tbl="targets")])
+def test_a_held_day_is_not_held_twice(db: database.Connection, vault: Vault) -> None:
+    holdings.hold(db, vault, [HELD, replace(HELD, source="other-force"), replace(HELD, tbl="targets")])
     with pytest.raises(PolicyError, match="already held") as caught:
-        holdings.hold(db, [replace(day, bundle="b2")])
+        holdings.hold(db, vault, [replace(HELD, bundle="b2")])
     assert caught.value.step == 5
-    assert holdings.held_days(db, "msv", "force", "reads") == {"2026-10-01"}
+    assert holdings.held_days(db, vault, "msv", "force", "reads") == {HELD}
 
 
 def test_reports_are_made_once(db: database.Connection) -> None:
-    refusal, deletion = PLAIN[3], PLAIN[4]
+    _, refusal, deletion = PLAIN
     for record in (refusal, deletion):
         add(db, record)
     found: list[Refusal | Deletion] = [
@@ -278,13 +277,13 @@ def test_a_file_used_under_two_agreements_keeps_both_dates(db: database.Connecti
     assert holdings.registered(db, vault) == (replace(REGISTERED, at=AT.replace(year=2027)), later)
 
 
-def test_coverage_receipts_and_witnesses_are_listed(db: database.Connection) -> None:
-    for record in PLAIN:
-        add(db, record)
-    assert holdings.coverage(db, "msv") == (PLAIN[1],)
-    assert holdings.receipts(db, direction="made", partner="force") == (PLAIN[2],)
+def test_coverage_receipts_and_witnesses_are_listed(db: database.Connection, vault: Vault) -> None:
+    for record in (*PLAIN, COVERAGE, WITNESS):
+        add(db, record, vault)
+    assert holdings.coverage(db, vault, "msv") == (COVERAGE,)
+    assert holdings.receipts(db, direction="made", partner="force") == (PLAIN[0],)
     assert holdings.receipts(db, direction="received") == ()
-    assert holdings.witnesses(db) == holdings.witnesses(db, "force") == (PLAIN[5],)
+    assert holdings.witnesses(db, vault) == holdings.witnesses(db, vault, "force") == (WITNESS,)
 
 
 PLACE = KeyPlace("msv", "reads", "2026-10-01", "b1")

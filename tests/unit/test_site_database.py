@@ -304,7 +304,7 @@ def test_a_full_disk_leaves_everything_as_it_was(db: database.Connection) -> Non
     def fill() -> None:
         with database.transaction(db):
             day_key(db, "2026-01-01")
-            db.execute("INSERT INTO ledger VALUES (1, zeroblob(100000))")
+            db.execute("INSERT INTO ledger VALUES (1, zeroblob(100000), NULL)")
 
     with pytest.raises(StorageError, match="the disk is full"):
         fill()

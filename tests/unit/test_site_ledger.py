@@ -18,6 +18,7 @@ from anpr_share.site.database import transaction
 from anpr_share.site.layout import create_directories
 from anpr_share.site.ledger import (
     CHECKPOINT_KIND,
+    STATUTORY,
     Head,
     Ledger,
     line_hash,
@@ -27,6 +28,7 @@ from anpr_share.site.ledger import (
     verify_chain,
     verify_ledger,
 )
+from anpr_share.site.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,7 @@ ORIGIN = "ab" * 32
 NOW = datetime(2026, 10, 8, 16, 30, 51, tzinfo=UTC)
 KEY = SigningKey(bytes(range(32)))
 SITE = "north-force"
+VAULT = Vault(bytes(32), SITE)
 
 
 @pytest.fixture
@@ -60,14 +63,15 @@ def ledger(db: database.Connection) -> Ledger:
 
 
 def log(db: database.Connection, ledger: Ledger, event: str = "partner-added", **named: Any) -> Head:
-    named.setdefault("now", NOW)
+    for name, value in (("now", NOW), ("vault", VAULT)):
+        named.setdefault(name, value)
     with transaction(db):
         return ledger.append(event, "subject", {"count": 1}, account="alice", **named)
 
 
 def sign(db: database.Connection, ledger: Ledger) -> None:
     with transaction(db):
-        assert ledger.checkpoint(KEY, SITE, NOW) is not None
+        assert ledger.checkpoint(KEY, VAULT, NOW) is not None
 
 
 @pytest.fixture
@@ -208,7 +212,7 @@ def test_dropping_the_last_checkpoint_leaves_an_unsigned_tail_that_shows(
 ) -> None:
     lines, checkpoints = signed
     found = check(lines, checkpoints[:-1])
-    assert (found.signed_to, found.unsigned_tail, found.out_of_place) == (4, 2, 1)
+    assert (found.signed_to, found.unsigned_tail, found.out_of_place) == (4, 2, (6,))
     assert not found.ok
 
 
@@ -220,9 +224,43 @@ def test_only_statutory_events_besides_erasure_are_out_of_place_unsigned(
     for event in ("erasure", "restored", "purge"):
         log(db, ledger, event)
     found = ledger.verify(KEY.public, SITE)
-    assert (found.unsigned_tail, found.out_of_place, found.ok) == (3, 0, True)
+    assert (found.unsigned_tail, found.out_of_place, found.ok) == (3, (), True)
     log(db, ledger, "consultation")
-    assert ledger.verify(KEY.public, SITE).out_of_place == 1
+    assert ledger.verify(KEY.public, SITE).out_of_place == (5,)
+
+
+@pytest.mark.parametrize("event", sorted(STATUTORY - {"erasure"}))
+def test_a_line_that_a_forger_added_is_named_for_ever_by_the_checkpoint_that_signs_it(
+    db: database.Connection, ledger: Ledger, event: str
+) -> None:
+    log(db, ledger, "restored", vault=None)
+    log(db, ledger, event, vault=None)
+    log(db, ledger, event, vault=Vault(bytes(31) + b"x", SITE))
+    log(db, ledger, event)
+    log(db, ledger, "erasure", vault=None)
+    for _ in range(2):
+        sign(db, ledger)
+        found = ledger.verify(KEY.public, SITE)
+        assert (found.unsigned_tail, found.out_of_place, found.ok) == (0, (2, 3), False)
+        log(db, ledger, event)
+    assert open_checkpoint(next(ledger.checkpoints()), KEY.public).unproved == (2, 3)
+
+
+def test_the_proof_of_another_line_proves_nothing(db: database.Connection, ledger: Ledger) -> None:
+    log(db, ledger, "consultation")
+    log(db, ledger, "consultation", vault=None)
+    db.execute("UPDATE ledger SET mac = (SELECT mac FROM ledger WHERE seq = 1) WHERE seq = 2")
+    sign(db, ledger)
+    assert ledger.verify(KEY.public, SITE).out_of_place == (2,)
+
+
+def test_what_a_killed_command_logged_with_the_vault_is_adopted_as_its_own(
+    db: database.Connection, ledger: Ledger
+) -> None:
+    log(db, ledger, "disclosure")
+    assert not ledger.verify(KEY.public, SITE).ok
+    sign(db, ledger)
+    assert ledger.verify(KEY.public, SITE).ok
 
 
 def test_checkpoints_of_another_key_site_or_form_are_refused(db: database.Connection, ledger: Ledger) -> None:
@@ -232,16 +270,19 @@ def test_checkpoints_of_another_key_site_or_form_are_refused(db: database.Connec
         ledger.verify(SigningKey.generate().public, SITE)
     with pytest.raises(VerificationError, match="another site"):
         ledger.verify(KEY.public, "south-force")
-    good = {
+    good: dict[str, object] = {
         "adopted": 1,
         "format": 1,
         "hash": ledger.head().hash,
         "seq": 1,
         "site": SITE,
         "time": "2026-10-08T16:30:51Z",
+        "unproved": [1],
     }
-    for change in ({"format": 2}, {"adopted": 0}, {"seq": "1"}, {"extra": 1}, {"time": "now"}, {"site": 1}):
-        data = envelope.sign(CHECKPOINT_KIND, canonical.encode(good | change), KEY).encode()
+    lists: list[object] = [None, 1, ["1"], [True], [1, 1], [0], [2]]
+    others = [("format", 2), ("adopted", 0), ("seq", "1"), ("extra", 1), ("time", "now"), ("site", 1)]
+    for field, value in [*others, *(("unproved", lines) for lines in lists)]:
+        data = envelope.sign(CHECKPOINT_KIND, canonical.encode({**good, field: value}), KEY).encode()
         with pytest.raises(FormatError):
             open_checkpoint(data, KEY.public)
     data = envelope.sign(CHECKPOINT_KIND, canonical.encode(good | {"adopted": 2}), KEY).encode()
@@ -256,7 +297,7 @@ def test_a_checkpoint_first_verifies_what_it_adopts(db: database.Connection, led
     log(db, ledger)
     db.execute("UPDATE ledger SET line = CAST(replace(line, 'alice', 'mallo') AS BLOB) WHERE seq = 2")
     with pytest.raises(VerificationError, match="broken at line 3"), transaction(db):
-        ledger.checkpoint(KEY, SITE, NOW)
+        ledger.checkpoint(KEY, VAULT, NOW)
     assert len(list(ledger.checkpoints())) == 1
 
 
@@ -268,16 +309,16 @@ def test_a_checkpoint_does_not_build_on_one_that_the_ledger_contradicts(
     db.execute("DELETE FROM ledger")
     log(db, ledger, now=NOW + timedelta(hours=1))
     with pytest.raises(VerificationError, match="contradicts its checkpoint"), transaction(db):
-        ledger.checkpoint(KEY, SITE, NOW)
+        ledger.checkpoint(KEY, VAULT, NOW)
 
 
 def test_nothing_new_needs_no_checkpoint(db: database.Connection, ledger: Ledger) -> None:
     with transaction(db):
-        assert ledger.checkpoint(KEY, SITE, NOW) is None
+        assert ledger.checkpoint(KEY, VAULT, NOW) is None
     log(db, ledger)
     sign(db, ledger)
     with transaction(db):
-        assert ledger.checkpoint(KEY, SITE, NOW) is None
+        assert ledger.checkpoint(KEY, VAULT, NOW) is None
 
 
 def test_a_line_is_appended_inside_a_transaction_and_undone_with_it(db: database.Connection, ledger: Ledger) -> None:

@@ -27,7 +27,12 @@ PARTNER = catalogue.Partner("north", "North", "police", "a" * 64, b"identity", "
 AGREEMENTS = [catalogue.AcceptedAgreement("msv", number, str(number) * 64, b"terms", NOW) for number in (1, 2)]
 REQUEST = catalogue.KnownRequest("d" * 64, "msv", "north", "made", b"request", NOW)
 BUNDLE = holdings.Bundle("b" * 32, "loaded", "msv", "north", REQUEST.digest, FIRST, FIRST, "m" * 64, "c" * 16, NOW, NOW)
-TABLES: dict[str, records.Record] = {item.TABLE: item for item in (PARTNER, AGREEMENTS[0], REQUEST, BUNDLE)}
+HELD = holdings.HeldDay("msv", "north", "reads", "2026-06-01", BUNDLE.id)
+COVERAGE = holdings.Coverage("msv", "north", FIRST, 10, 1)
+WITNESS = holdings.Witness("north", "e" * 64, 7, "a" * 64, NOW)
+TABLES: dict[str, records.Record] = {
+    item.TABLE: item for item in (PARTNER, AGREEMENTS[0], REQUEST, BUNDLE, HELD, COVERAGE, WITNESS)
+}
 
 
 def reopen(root: Path, passphrase: bytes | None = PASSPHRASE) -> OpenSite:
@@ -49,6 +54,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if item is not REQUEST:
                 records.add(connection, item, vault)
         catalogue.record_request(connection, vault, REQUEST, (Window(FIRST, FIRST),))
+        holdings.remember_key(connection, vault, b"k" * 32)
     return root
 
 

@@ -297,7 +297,7 @@ def test_a_share_gives_the_key_to_the_force_that_it_is_for_and_twice_is_once(wor
     lines = len(world.events(WYP))
     agreements.accept_key(world.wyp, data)
     assert len(world.events(WYP)) == lines
-    assert [item.document for item in holdings.witnesses(world.wyp.db, LANCS)].count(
+    assert [item.document for item in holdings.witnesses(world.wyp.db, world.wyp.vault, LANCS)].count(
         dsse.parse(data, keyshare.KIND).digest
     ) == 1
     assert {item.agreement for item in agreements.list_keys(world.wyp)} == {AGREEMENT, "new-2026"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from anpr_share.errors import FormatError, InputError, PolicyError, UsageError, VerificationError
+from anpr_share.site import database
 from anpr_share.work import agreements, partners, reading
 from tests.support.exchange import AGREEMENT, DAYS, READS, TARGETS, UNI, World, refuse, refused
 
@@ -156,6 +157,7 @@ def test_a_filter_that_fails_is_not_blamed_on_the_store_and_shows_no_token(world
     [
         ("reads", "2026-10-01", "captured_at", datetime(2026, 10, 1, 8, 0, 10, tzinfo=UTC)),
         ("targets", "undated", "person_category", "victim"),
+        ("targets", "undated", "person_category", None),
         ("targets", "undated", "offence_from", date(2026, 3, 17)),
     ],
 )
@@ -181,3 +183,15 @@ def test_a_look_notices_that_records_were_removed_while_the_site_was_open(world:
         other.execute("DELETE FROM partner")
     with pytest.raises(VerificationError, match="removed or put back"):
         frame.collect()
+
+
+def test_a_line_that_somebody_wrote_into_the_ledger_stays_a_finding_after_it_is_signed(world: World) -> None:
+    uni = world.uni
+    with database.transaction(uni.db):
+        uni.ledger.append("disclosure", AGREEMENT, {"rows": 1}, now=world.clock.now)
+    forged = uni.ledger.head().seq
+    for _ in range(2):
+        world.request()
+        found = uni.ledger.verify(uni.identity.signing, UNI)
+        assert (found.out_of_place, found.unsigned_tail) == ((forged,), 0)
+        assert world.cli(UNI, "ledger", "verify") == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from anpr_share.documents import canonical
+from anpr_share.documents import canonical, manifest
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.keys import SigningKey
@@ -442,3 +442,21 @@ def test_an_extract_of_several_files_is_registered_file_by_file_with_its_oldest_
 def test_a_ceiling_that_cannot_be_measured_lets_nothing_out(world: World) -> None:
     world.agree(id="capped", risk={"unicity4_max": "0.95"})
     refused(world, world.request(agreement="capped"), written(world), PolicyError, "ceiling on disclosure risk")
+
+
+def test_what_every_recipient_would_refuse_is_not_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "LIMITS", manifest.Limits(rows=5))
+    with pytest.raises(InputError, match="more rows than a bundle may have"):
+        world.export()
+    monkeypatch.setattr(manifest, "LIMITS", manifest.Limits(rows=6))
+    assert world.export().is_file()
+
+
+def test_the_size_of_a_bundle_does_not_say_how_many_targets_there_are(world: World) -> None:
+    many = [("AB12CDE", f"LOG-{number}", "Trafficking", "", "", "suspect") for number in range(600)]
+    sizes = set()
+    for targets in (TARGETS[:1], many):
+        forged = world.forge(world.export(targets=targets))
+        assert forged.frame("targets", "undated").height == len(targets)
+        sizes.add(len(forged.parts["data/targets/undated-0.parquet"]))
+    assert sizes == {2**16}

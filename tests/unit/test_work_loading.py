@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from unittest import mock
 
 import polars as pl
 import pytest
 
-from anpr_share import part_check
+from anpr_share import container, part_check
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError, StorageError
 from anpr_share.parquet import part_key, read_part
-from anpr_share.site import catalogue, holdings
+from anpr_share.site import catalogue, files, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.work import arriving, loading, reading, receipting
 from anpr_share.work.progress import silent
@@ -29,14 +30,19 @@ def test_a_load_is_whole_records_keys_coverage_ledger_and_receipt(world: World) 
     result = world.load(bundle)
     uni = world.uni
     assert (result.rows, result.expired, result.again, result.sender) == ({"reads": 6, "targets": 2}, 0, False, LANCS)
-    assert holdings.held_days(uni.db, AGREEMENT, LANCS, "reads") == {DAY_1, DAY_2, DAY_3}
+    held = holdings.held_days(uni.db, uni.vault, AGREEMENT, LANCS, "reads")
+    assert {item.day for item in held} == {DAY_1, DAY_2, DAY_3}
     parts = {(item.tbl, item.day): item.rows for item in holdings.parts(uni.db, uni.vault)}
     assert parts == {("reads", DAY_1): 3, ("reads", DAY_2): 2, ("reads", DAY_3): 1, ("targets", "undated"): 2}
-    covered = [(item.day.isoformat(), item.rows, item.rejected) for item in holdings.coverage(uni.db, AGREEMENT)]
-    assert covered == [(DAY_1, 3, 0), (DAY_2, 2, 1), (DAY_3, 1, 0)]
+    covered = holdings.coverage(uni.db, uni.vault, AGREEMENT)
+    assert [(item.day.isoformat(), item.rows, item.rejected) for item in covered] == [
+        (DAY_1, 3, 0),
+        (DAY_2, 2, 1),
+        (DAY_3, 1, 0),
+    ]
     assert world.events(UNI)[-1] == "collection"
     assert uni.ledger.verify(uni.identity.signing, UNI).unsigned_tail == 0
-    [witness] = holdings.witnesses(uni.db, LANCS)
+    [witness] = holdings.witnesses(uni.db, uni.vault, LANCS)
     assert witness.seq == world.lancs.ledger.head().seq - 2  # before the entries of the export itself
     loaded = receipts.parse(result.receipt.read_bytes())[0].loaded[0]
     assert {(day.table, day.day): (day.rows, day.expired) for day in loaded.days} == {
@@ -212,6 +218,26 @@ def test_one_window_after_another_of_a_standing_request(world: World) -> None:
     [known] = catalogue.requests(world.uni.db, world.uni.vault)
     assert {item.state for item in catalogue.windows(world.uni.db, None, known.digest)} == {"used"}
     assert holdings.onetime_places(world.uni.db) == ()
+
+
+def test_a_bundle_is_staged_only_if_the_disk_has_room_for_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = world.export()
+    with bundle.open("rb") as file:
+        size = sum(item.size for item in container.read(file) if item.name.startswith("data/"))
+    room = SimpleNamespace(free=size + size // 8 - 1)
+    with monkeypatch.context() as full:
+        full.setattr(files, "shutil", SimpleNamespace(disk_usage=lambda _: room))
+        full.setattr(publication, "publishing", mock.Mock(side_effect=AssertionError))
+        with pytest.raises(StorageError, match="not the room"):
+            world.load(bundle)
+    assert "load-refused" not in world.events(UNI)
+    monkeypatch.setattr(files, "shutil", SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=room.free + 1)))
+    assert world.load(bundle).rows == {"reads": 6}
+
+
+def test_a_store_that_was_not_restored_is_made_again(world: World) -> None:
+    world.uni.paths.store.rmdir()
+    assert world.load(world.export()).rows == {"reads": 6}
 
 
 def test_what_went_wrong_here_is_not_reported_to_the_force(world: World) -> None:

@@ -182,7 +182,25 @@ def use_another_linkage_key(site: OpenSite) -> None:
 def test_two_forces_with_different_linkage_keys_cannot_silently_fail_to_link(world: World) -> None:
     world.load(world.export())
     use_another_linkage_key(world.wyp)
-    assert "another linkage key" in refused(world, world.export(by=WYP), PolicyError, 5).message
+    error = refused(world, world.export(by=WYP), PolicyError, 5)
+    assert f"another linkage key than what is held from {LANCS}:" in error.message
+    assert f"compare anpr-share key list with {LANCS}, who made the key" in str(error.hint)
+
+
+def test_the_force_that_made_the_key_is_told_whose_data_stand_in_its_way(world: World) -> None:
+    use_another_linkage_key(world.wyp)
+    world.load(world.export(by=WYP))
+    error = refused(world, world.export(), PolicyError, 5)
+    assert f"what is held from {WYP}:" in error.message
+    assert f"with {LANCS}, who made the key" in str(error.hint)
+
+
+def test_a_key_under_which_nothing_is_held_any_more_stands_in_nobodys_way(world: World) -> None:
+    use_another_linkage_key(world.wyp)
+    gone = world.load(world.export(by=WYP))
+    for part in holdings.parts(world.uni.db, world.uni.vault, bundle_id=gone.bundle):
+        holdings.remove_parts(world.uni.db, part.bundle, part.tbl, part.day)
+    assert world.load(world.export()).rows == {"reads": 6}
 
 
 def test_a_superseded_version_of_the_agreement_is_refused(world: World) -> None:
