@@ -11,10 +11,12 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from functools import partial
+from itertools import chain
 from typing import BinaryIO, NoReturn
 
 import polars as pl
@@ -24,8 +26,10 @@ from anpr_share.errors import StorageError, UsageError, VerificationError
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.parquet import scan_open
 
-GROUP_ROWS = 8_000_000
+GROUP_ROWS = 4_000_000
+"""Rows that are read at once, beside those of the group before, which the query is still at work on."""
 GROUP_PARTS = 64
+BATCH_ROWS = 20_000
 _verified: set[tuple[str, int, int, int, int, int]] = set()
 StillLive = Callable[["Sequence[LivePart]"], "Sequence[LivePart]"]
 
@@ -35,10 +39,13 @@ SOURCE = pl.String()
 
 @dataclass(frozen=True, slots=True)
 class LivePart:
-    """One part that may be read now. ``day`` is its capture day, or the day that an undated table counts from."""
+    """One part that may be read now. ``day`` is its capture day, or the day that an undated table counts from.
 
-    path: Path
-    key: bytes
+    ``key`` unwraps its key, which is in memory only while the part is read.
+    """
+
+    path: str
+    key: Callable[[], bytes]
     source: str
     day: date
     rows: int
@@ -77,34 +84,69 @@ def read_parts(
     n_rows: int | None,
     still_live: StillLive = list,
 ) -> Iterator[pl.DataFrame]:
-    """Frames of the wanted columns of the rows that pass the predicate, a group of parts at a time.
+    """Frames of the wanted columns of the rows that pass the predicate.
 
-    ``still_live`` is asked before each group: a frame that is taken batch by batch, with days in between, ends where
-    the days do.
+    A group of parts is read while the query works on the one before. ``still_live`` is asked before a group is handed
+    on: a frame that is taken batch by batch, with days in between, ends where the days do.
     """
     wanted = list(columns) if wanted is None else list(wanted)
     left = n_rows
-    for group in _groups(prune(parts, predicate)):
+    read = partial(_read_group, wanted=wanted, predicate=predicate, n_rows=n_rows)
+    for found in _read_ahead(_groups(prune(parts, predicate)), read, still_live):
+        if left is not None:
+            found = found.head(left)  # noqa: PLW2901 - the rest of it is for nobody
+            left -= found.height
+        yield from _batches(found)
         if left == 0:
             return
-        found = _read_group(still_live(group), wanted, predicate)
-        if found is None:
-            continue
-        if left is not None:
-            found = found.head(left)
-            left -= found.height
-        yield found
 
 
-def _read_group(group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None) -> pl.DataFrame | None:
-    """The rows of some parts, read from the very files whose digests were compared."""
-    if not group:
-        return None
+def _read_ahead(
+    groups: Iterator[list[LivePart]],
+    read: Callable[[Sequence[LivePart]], pl.DataFrame],
+    still_live: StillLive,
+) -> Iterator[pl.DataFrame]:
+    """The rows of each group, or of those of its parts that are live when its turn comes."""
+    executor = ThreadPoolExecutor(1)
+    turn: tuple[list[LivePart], Future[pl.DataFrame]] | None = None
+    try:
+        for group in chain(groups, (None,)):
+            following = None if group is None else (group, executor.submit(read, group))
+            if turn is not None:
+                live = still_live(turn[0])
+                if len(live) == len(turn[0]):
+                    yield turn[1].result()
+                elif live:
+                    yield read(live)
+            turn = following
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _batches(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The pieces that a frame was read in, small ones together: a query does not work on one piece with two cores."""
+    if not frame.width:
+        yield frame
+        return
+    start = size = 0
+    for length in frame.to_series(0).chunk_lengths():
+        size += length
+        if size >= BATCH_ROWS:
+            yield frame.slice(start, size)
+            start, size = start + size, 0
+    if size:
+        yield frame.slice(start, size)
+
+
+def _read_group(
+    group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None, n_rows: int | None
+) -> pl.DataFrame:
+    """The rows of some parts, read from the very files whose digests were compared; no more than are asked for."""
     with ExitStack() as stack:
         files = [stack.enter_context(_opened(part)) for part in group]
         marks = [_mark(part, file) for part, file in zip(group, files, strict=True)]
         scans = [
-            scan_open(file, part.key).with_columns(
+            scan_open(file, part.key()).with_columns(
                 pl.lit(part.source, dtype=pl.String).alias("source"), pl.lit(part.day, dtype=pl.Date).alias("day")
             )
             for part, file in zip(group, files, strict=True)
@@ -112,7 +154,8 @@ def _read_group(group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.
         frame = pl.union(scans) if len(scans) > 1 else scans[0]
         asked = frame if predicate is None else frame.filter(predicate)
         try:
-            found = asked.select(wanted).collect(engine="streaming")
+            chosen = asked.select(wanted)
+            found = (chosen if n_rows is None else chosen.head(n_rows)).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
             if ran_out_of_memory(error):
                 raise
@@ -188,7 +231,7 @@ def _opened(part: LivePart) -> Iterator[BinaryIO]:
     A digest is computed once for each state of a file in this process; a file that is written to again is hashed again.
     """
     try:
-        file = part.path.open("rb")
+        file = open(part.path, "rb")  # noqa: SIM115 - closed below
     except FileNotFoundError:
         raise StorageError(f"a part of {part.day} is missing from the store") from None
     except OSError:
