@@ -244,7 +244,6 @@ def _live_parts(
 ) -> list[LivePart]:
     """The parts of a table that have not expired and whose keys are alive, in order of day and source."""
     vault = site.require_vault()
-    root = str(site.paths.root)
     keys = holdings.wrapped_day_keys(connection, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
     found = []
@@ -259,7 +258,7 @@ def _live_parts(
             continue
         found.append(
             LivePart(
-                path=f"{root}/{part.path}",
+                path=site.paths.root / part.path,
                 key=partial(_part_key, vault, place, wrapped, part.n),
                 source=part.source,
                 day=day,
