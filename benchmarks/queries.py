@@ -16,6 +16,7 @@ import json
 import time
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -49,9 +50,13 @@ def measure(table: Callable[[], pl.LazyFrame], day: date, repeat: int) -> dict[s
     """Return for each query its best time, its least processor time and its answer."""
     found = {"first look": _timed(lambda: table().select(pl.col("camera").n_unique()))}
     for name in queries(table(), day):
-        runs = [_timed(lambda name=name: queries(table(), day)[name]) for _ in range(repeat)]
+        runs = [_timed(partial(_asked, table, day, name)) for _ in range(repeat)]
         found[name] = [min(run[0] for run in runs), min(run[1] for run in runs), runs[-1][2]]
     return found
+
+
+def _asked(table: Callable[[], pl.LazyFrame], day: date, name: str) -> pl.LazyFrame:
+    return queries(table(), day)[name]
 
 
 def _timed(query: Callable[[], pl.LazyFrame]) -> list[float]:

@@ -3,9 +3,9 @@
     python -m benchmarks.scan                        # 364 days of 27,500 reads, ten million in all
     python -m benchmarks.scan --rows-per-day 2000    # a quick look
 
-The year is made, exported and loaded by the command line; the plain files are a copy of what the store holds: a file for
-each day with the same rows, order, row groups and compression, and the columns `source` and `day`. A year has 364 days
-here: the last has ended, and the day before the first is past the limit of twelve months (in a year without 29
+The year is made, exported and loaded by the command line; the plain files are a copy of what the store holds: a file
+for each day with the same rows, order, row groups and compression, and the columns `source` and `day`. A year has 364
+days here: the last has ended, and the day before the first is past the limit of twelve months (in a year without 29
 February). The aim is 1.15 times plain Parquet.
 
 Of each query the best of several runs counts, in one process: files are in the system's cache, and parts were compared
