@@ -313,18 +313,22 @@ def day_key(connection: Connection, vault: Vault, place: KeyPlace) -> bytes | No
     row = connection.row(
         "SELECT wrapped FROM keys.day_key WHERE agreement = ? AND tbl = ? AND day = ? AND bundle = ?", *place
     )
-    return None if row is None else vault.unwrap(("day-key", *place), row[0])
+    return None if row is None else unwrap_day_key(vault, place, row[0])
 
 
-def day_keys(connection: Connection, vault: Vault, agreement: str, tbl: str) -> dict[KeyPlace, bytes]:
-    """All live day keys of a table, by day. Raises :class:`VerificationError` if one was altered."""
+def wrapped_day_keys(connection: Connection, agreement: str, tbl: str) -> dict[KeyPlace, bytes]:
+    """All live day keys of a table, by day, for :func:`unwrap_day_key`."""
     rows = connection.rows(
         "SELECT day, bundle, wrapped FROM keys.day_key WHERE agreement = ? AND tbl = ? ORDER BY day, bundle",
         agreement,
         tbl,
     )
-    places = [(KeyPlace(agreement, tbl, day, held), wrapped) for day, held, wrapped in rows]
-    return {place: vault.unwrap(("day-key", *place), wrapped) for place, wrapped in places}
+    return {KeyPlace(agreement, tbl, day, held): wrapped for day, held, wrapped in rows}
+
+
+def unwrap_day_key(vault: Vault, place: KeyPlace, wrapped: bytes) -> bytes:
+    """The day key that is wrapped. Raises :class:`VerificationError` if it was altered, or is for another place."""
+    return vault.unwrap(("day-key", *place), wrapped)
 
 
 def key_places(connection: Connection) -> tuple[KeyPlace, ...]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -275,7 +275,7 @@ class OpenSite:
         )
 
     def checkpoint(self, connection: Connection | None = None) -> Checkpoint | None:
-        """Check and sign what the ledger has gained, in a transaction of its own; None if nothing, or if locked.
+        """Check and sign what the ledger has gained, in the open transaction or its own; None if nothing, or if locked.
 
         Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`.
 
@@ -285,7 +285,7 @@ class OpenSite:
             return None
         used = connection or self.db
         key = SigningKey(_identity_secret(used, self.vault, "signing"))
-        with database.transaction(used):
+        with nullcontext() if used.in_transaction else database.transaction(used):
             ledger = Ledger(used, self.config.fingerprint)
             return ledger.checkpoint(key, self.vault, self.now(used))
 

@@ -1,8 +1,9 @@
 """Reading the parts of a store: nothing unauthenticated, nothing expired, nothing in the clear on disk.
 
 Guarantees: the parts, their keys and the time are taken when a frame is *collected*, not when it is made; a part is
-read only if its magic, size and digest are those of its authenticated record; days that a predicate rules out are not
-opened, and columns that are not asked for are not decrypted.
+read only if its magic, size and digest are those of its authenticated record; a day that expires while a frame is taken
+batch by batch is not handed on, though it was read ahead; days that a predicate on day, source or time of capture rules
+out are not opened, their keys not unwrapped, and columns that are not asked for are not decrypted.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -24,21 +28,30 @@ from anpr_share.errors import StorageError, UsageError, VerificationError
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.parquet import scan_open
 
-GROUP_ROWS = 8_000_000
+GROUP_ROWS = 4_000_000
+"""Rows that are read at once, beside those of the group before, which the query is still at work on."""
 GROUP_PARTS = 64
+BATCH_ROWS = 20_000
 _verified: set[tuple[str, int, int, int, int, int]] = set()
 StillLive = Callable[["Sequence[LivePart]"], "Sequence[LivePart]"]
 
 DAY = pl.Date()
 SOURCE = pl.String()
+TIME = "captured_at"
+# As polars writes an expression as JSON. What is written in another way prunes nothing.
+_ORDERINGS = ("Lt", "LtEq", "Gt", "GtEq")
+_BETWEEN = [{"Boolean": {"IsBetween": {"closed": closed}}} for closed in ("Both", "Left", "Right", "None")]
 
 
 @dataclass(frozen=True, slots=True)
 class LivePart:
-    """One part that may be read now. ``day`` is its capture day, or the day that an undated table counts from."""
+    """One part that may be read now. ``day`` is its capture day, or the day that an undated table counts from.
+
+    ``key`` unwraps its key, which is in memory only while the part is read.
+    """
 
     path: Path
-    key: bytes
+    key: Callable[[], bytes]
     source: str
     day: date
     rows: int
@@ -77,42 +90,77 @@ def read_parts(
     n_rows: int | None,
     still_live: StillLive = list,
 ) -> Iterator[pl.DataFrame]:
-    """Frames of the wanted columns of the rows that pass the predicate, a group of parts at a time.
+    """Frames of the wanted columns of the rows that pass the predicate.
 
-    ``still_live`` is asked before each group: a frame that is taken batch by batch, with days in between, ends where
-    the days do.
+    A group of parts is read while the query works on the one before. ``still_live`` is asked before a group is handed
+    on: a frame that is taken batch by batch, with days in between, ends where the days do.
     """
     wanted = list(columns) if wanted is None else list(wanted)
     left = n_rows
-    for group in _groups(prune(parts, predicate)):
+    read = partial(_read_group, wanted=wanted, predicate=predicate, n_rows=n_rows)
+    for found in _read_ahead(_groups(prune(parts, predicate)), read, still_live):
+        if left is not None:
+            found = found.head(left)  # noqa: PLW2901 - the rest of it is for nobody
+            left -= found.height
+        yield from _batches(found)
         if left == 0:
             return
-        found = _read_group(still_live(group), wanted, predicate)
-        if found is None:
-            continue
-        if left is not None:
-            found = found.head(left)
-            left -= found.height
-        yield found
 
 
-def _read_group(group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None) -> pl.DataFrame | None:
-    """The rows of some parts, read from the very files whose digests were compared."""
-    if not group:
-        return None
+def _read_ahead(
+    groups: Iterator[list[LivePart]],
+    read: Callable[[Sequence[LivePart]], pl.DataFrame],
+    still_live: StillLive,
+) -> Iterator[pl.DataFrame]:
+    """The rows of each group, or of those of its parts that are live when its turn comes."""
+    executor = ThreadPoolExecutor(1)
+    turn: tuple[list[LivePart], Future[pl.DataFrame]] | None = None
+    try:
+        for group in chain(groups, (None,)):
+            following = None if group is None else (group, executor.submit(read, group))
+            if turn is not None:
+                live = still_live(turn[0])
+                if len(live) == len(turn[0]):
+                    yield turn[1].result()
+                elif live:
+                    yield read(live)
+            turn = following
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _batches(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The pieces that a frame was read in, small ones together: a query does not work on one piece with two cores."""
+    if not frame.width:
+        yield frame
+        return
+    start = size = 0
+    for length in frame.to_series(0).chunk_lengths():
+        size += length
+        if size >= BATCH_ROWS:
+            yield frame.slice(start, size)
+            start, size = start + size, 0
+    if size:
+        yield frame.slice(start, size)
+
+
+def _read_group(
+    group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None, n_rows: int | None
+) -> pl.DataFrame:
+    """The rows of some parts, read from the very files whose digests were compared; no more than are asked for."""
     with ExitStack() as stack:
         files = [stack.enter_context(_opened(part)) for part in group]
         marks = [_mark(part, file) for part, file in zip(group, files, strict=True)]
+        asked_for = {*wanted, *(() if predicate is None else predicate.meta.root_names())}
         scans = [
-            scan_open(file, part.key).with_columns(
-                pl.lit(part.source, dtype=pl.String).alias("source"), pl.lit(part.day, dtype=pl.Date).alias("day")
-            )
+            scan_open(file, part.key()).with_columns(_of_all_rows(part, asked_for))
             for part, file in zip(group, files, strict=True)
         ]
         frame = pl.union(scans) if len(scans) > 1 else scans[0]
         asked = frame if predicate is None else frame.filter(predicate)
         try:
-            found = asked.select(wanted).collect(engine="streaming")
+            chosen = asked.select(wanted)
+            found = (chosen if n_rows is None else chosen.head(n_rows)).collect(engine="streaming")
         except (pl.exceptions.PolarsError, OSError) as error:
             if ran_out_of_memory(error):
                 raise
@@ -121,6 +169,16 @@ def _read_group(group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.
         if marks != [_mark(part, file) for part, file in zip(group, files, strict=True)]:
             raise VerificationError("a part of the store was written to while it was read")
         return found
+
+
+def _of_all_rows(part: LivePart, asked_for: Collection[str]) -> list[pl.Expr]:
+    """``source`` and ``day`` of a part, where they are asked for."""
+    known = []
+    if "source" in asked_for:
+        known.append(pl.lit(part.source, dtype=SOURCE).alias("source"))
+    if "day" in asked_for:
+        known.append(pl.lit(part.day, dtype=DAY).alias("day"))
+    return known
 
 
 def _blame(frame: pl.LazyFrame, predicate: pl.Expr | None) -> NoReturn:
@@ -143,29 +201,69 @@ def _is_readable(frame: pl.LazyFrame) -> bool:
 
 
 def prune(parts: Sequence[LivePart], predicate: pl.Expr | None) -> list[LivePart]:
-    """The parts that can hold a row for which the predicate is true, judged by ``day`` and ``source`` alone."""
-    tests = [item for item in _conjuncts(predicate) if set(item.meta.root_names()) <= {"day", "source"}]
-    if not parts or not tests:
+    """The parts that can hold a row for which the predicate is true, judged by day, source and time of capture."""
+    conjuncts = list(_conjuncts(predicate))
+    known = [item for item in conjuncts if set(item.meta.root_names()) <= {"day", "source"}]
+    bounds = [bound for item in conjuncts for bound in _time_bounds(item)]
+    if not parts or not (known or bounds):
         return list(parts)
     frame = pl.DataFrame(
         {"day": [part.day for part in parts], "source": [part.source for part in parts]},
         schema={"day": DAY, "source": SOURCE},
     )
-    keep = frame.select(pl.all_horizontal(*tests).fill_null(value=False).alias("keep"))["keep"]
-    if len(keep) != len(parts):
+    # A part was loaded only with times of its day, whichever zone that is in: no zone is a day away from UTC.
+    midnight = pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    early, late = (frame.with_columns((midnight + timedelta(days=n)).alias(TIME)) for n in (-1, 2))
+    tests = [frame.select(pl.all_horizontal(*known).alias("keep"))["keep"]] if known else []
+    # What compares a time with a constant is true of one in between only if it is true of either end.
+    tests += [early.select(bound).to_series() | late.select(bound).to_series() for bound in bounds]
+    if any(len(test) != len(parts) for test in tests):
         return list(parts)
-    return [part for part, kept in zip(parts, keep, strict=True) if kept]
+    keep = [test.fill_null(value=False) for test in tests]
+    return [part for part, *kept in zip(parts, *keep, strict=True) if all(kept)]
 
 
 def _conjuncts(predicate: pl.Expr | None) -> Iterator[pl.Expr]:
     if predicate is None:
         return
-    node = json.loads(predicate.meta.serialize(format="json"))
-    if isinstance(node, dict) and isinstance(inner := node.get("BinaryExpr"), dict) and inner.get("op") == "And":
+    inner = _node(predicate).get("BinaryExpr")
+    if isinstance(inner, dict) and inner.get("op") == "And":
         for operand in predicate.meta.pop():
             yield from _conjuncts(operand)
     else:
         yield predicate
+
+
+def _time_bounds(test: pl.Expr) -> Iterator[pl.Expr]:
+    """What a test says of the time of capture, as comparisons with one constant each; nothing if that is not plain."""
+    if set(test.meta.root_names()) != {TIME}:
+        return
+    node = _node(test)
+    comparison, function = node.get("BinaryExpr"), node.get("Function")
+    if comparison is not None:
+        operands = {_kind(comparison["left"]), _kind(comparison["right"])}
+        if comparison["op"] in _ORDERINGS and operands == {"column", "constant"}:
+            yield test
+    elif function is not None:
+        inputs = [_kind(item) for item in function["input"]]
+        if function["function"] in _BETWEEN and inputs == ["column", "constant", "constant"]:
+            last, first, column = test.meta.pop()
+            yield column >= first
+            yield column <= last
+
+
+def _kind(node: object) -> str:
+    """What an operand is. A literal may also be a whole series, which is compared row by row."""
+    if isinstance(node, dict) and node.keys() == {"Column"}:
+        return "column"
+    if isinstance(node, dict) and isinstance(inner := node.get("Literal"), dict) and inner.keys() == {"Scalar"}:
+        return "constant"
+    return "other"
+
+
+def _node(expression: pl.Expr) -> dict[str, Any]:
+    node = json.loads(expression.meta.serialize(format="json"))
+    return node if isinstance(node, dict) else {}
 
 
 def _groups(parts: Sequence[LivePart]) -> Iterator[list[LivePart]]:

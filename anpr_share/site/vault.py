@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -129,8 +130,8 @@ class Vault:
 
     def mac(self, kind: str, record: Mapping[str, RecordValue]) -> bytes:
         """The MAC of a record: of its kind and every name, type and value in it, in the order of the names."""
-        message = netstring(kind.encode(), *(part for name in sorted(record) for part in _spell(name, record[name])))
-        return hmac.digest(self._records, message, hashlib.sha256)
+        fields = [_spell(name, record[name]) for name in sorted(record)]
+        return hmac.digest(self._records, netstring(kind.encode()) + b"".join(fields), hashlib.sha256)
 
     def check_mac(self, kind: str, record: Mapping[str, RecordValue], mac: bytes) -> None:
         """Raise :class:`VerificationError` unless ``mac`` is the MAC of this record."""
@@ -195,12 +196,20 @@ def _decrypt(aead: AESGCM, wrapped: bytes, associated: bytes) -> bytes:
     return aead.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated)
 
 
-def _spell(name: str, value: RecordValue) -> tuple[bytes, bytes, bytes]:
-    """Name, type and value as bytes, so that no two records spell the same."""
-    if value is None:
-        return name.encode(), b"null", b""
-    if isinstance(value, bytes):
-        return name.encode(), b"bytes", value
-    if isinstance(value, int):
-        return name.encode(), b"integer", str(int(value)).encode()
-    return name.encode(), b"text", value.encode()
+def _spell(name: str, value: RecordValue) -> bytes:
+    """Name, type and value as netstrings, so that no two records spell the same."""
+    if isinstance(value, str):
+        kind, content = b"text", value.encode()
+    elif isinstance(value, int):
+        kind, content = b"integer", b"%d" % value
+    elif value is None:
+        kind, content = b"null", b""
+    else:
+        kind, content = b"bytes", value
+    # A look at a store spells every record of a part that there is.
+    return b"%b%d:%b," % (_heading(name, kind), len(content), content)
+
+
+@cache
+def _heading(name: str, kind: bytes) -> bytes:
+    return netstring(name.encode(), kind)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -25,6 +25,7 @@ from anpr_share.site.database import Connection, transaction
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.store import LivePart, lazy_table, read_parts
+from anpr_share.site.vault import Vault
 from anpr_share.tables import schema as schemas
 from anpr_share.work.agreements import current
 from anpr_share.work.verifying import require_in_force
@@ -95,7 +96,7 @@ class _Look:
                 },
                 connection=connection,
             )
-        self.site.checkpoint(connection)
+            self.site.checkpoint(connection)
 
 
 def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
@@ -229,7 +230,13 @@ def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agree
     record = catalogue.agreement(connection, site.require_vault(), identifier)
     if record is None:
         raise PolicyError("this site has accepted no such agreement")
-    return agreements.parse(record.envelope)
+    return _parsed(record.envelope)
+
+
+@lru_cache(maxsize=8)
+def _parsed(envelope: bytes) -> Agreement:
+    # The bytes alone say what they mean; that they are the accepted ones is checked at every look.
+    return agreements.parse(envelope)
 
 
 def _live_parts(
@@ -237,13 +244,14 @@ def _live_parts(
 ) -> list[LivePart]:
     """The parts of a table that have not expired and whose keys are alive, in order of day and source."""
     vault = site.require_vault()
-    keys = holdings.day_keys(connection, vault, agreement.id, table)
+    keys = holdings.wrapped_day_keys(connection, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
     found = []
     for part in holdings.parts(connection, vault, agreement=agreement.id, tbl=table):
-        key = keys.get(holdings.KeyPlace(agreement.id, table, part.day, part.bundle))
+        place = holdings.KeyPlace(agreement.id, table, part.day, part.bundle)
+        wrapped = keys.get(place)
         bundle = bundles.get(part.bundle)
-        if key is None or bundle is None:
+        if wrapped is None or bundle is None:
             continue
         day = agreement.counted_day(part.day, bundle.created, bundle.at)
         if agreement.is_expired(table, day, now):
@@ -251,7 +259,7 @@ def _live_parts(
         found.append(
             LivePart(
                 path=site.paths.root / part.path,
-                key=parquet.part_key(key, part.bundle, table, part.day, part.n),
+                key=partial(_part_key, vault, place, wrapped, part.n),
                 source=part.source,
                 day=day,
                 rows=part.rows,
@@ -260,6 +268,11 @@ def _live_parts(
             )
         )
     return found
+
+
+def _part_key(vault: Vault, place: holdings.KeyPlace, wrapped: bytes, n: int) -> bytes:
+    day_key = holdings.unwrap_day_key(vault, place, wrapped)
+    return parquet.part_key(day_key, place.bundle, place.tbl, place.day, n)
 
 
 def _coverage_schema() -> dict[str, pl.DataType]:

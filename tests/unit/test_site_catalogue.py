@@ -294,7 +294,9 @@ def test_a_day_key_lives_until_it_is_destroyed(db: database.Connection, vault: V
     holdings.put_day_key(db, vault, PLACE, b"1" * 32)
     holdings.put_day_key(db, vault, other, b"2" * 32)
     assert holdings.day_key(db, vault, PLACE) == b"1" * 32
-    assert holdings.day_keys(db, vault, "msv", "reads") == {PLACE: b"1" * 32, other: b"2" * 32}
+    wrapped = holdings.wrapped_day_keys(db, "msv", "reads")
+    opened = {place: holdings.unwrap_day_key(vault, place, key) for place, key in wrapped.items()}
+    assert opened == {PLACE: b"1" * 32, other: b"2" * 32}
     assert holdings.key_places(db) == (PLACE, other)
     assert holdings.destroy_day_key(db, PLACE)
     assert not holdings.destroy_day_key(db, PLACE)
@@ -307,8 +309,9 @@ def test_a_key_moved_to_another_day_does_not_open(db: database.Connection, vault
     db.execute("UPDATE keys.day_key SET day = '2031-01-01'")
     with pytest.raises(VerificationError, match="altered, or belongs elsewhere"):
         holdings.day_key(db, vault, PLACE._replace(day="2031-01-01"))
+    [(place, wrapped)] = holdings.wrapped_day_keys(db, "msv", "reads").items()
     with pytest.raises(VerificationError):
-        holdings.day_keys(db, vault, "msv", "reads")
+        holdings.unwrap_day_key(vault, place, wrapped)
 
 
 def test_a_onetime_key_opens_what_was_sealed_to_it_until_it_is_destroyed(db: database.Connection, vault: Vault) -> None:

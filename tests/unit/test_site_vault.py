@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hmac
 import pickle
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.errors import FormatError, LockedError, UsageError, VerificationError
 from anpr_share.site import database
@@ -212,6 +215,13 @@ def test_a_mac_tells_kinds_names_types_and_values_apart(vault: Vault) -> None:
     vault.check_mac("part", {"a": "1", "b": "2"}, macs[0])
     with pytest.raises(VerificationError, match="part record"):
         vault.check_mac("part", {"a": "1", "b": "3"}, macs[0])
+
+
+def test_a_mac_is_the_one_that_the_specification_describes(vault: Vault) -> None:
+    key = HKDF(SHA256(), 32, salt=None, info=b"anpr-share/1/records").derive(bytes(32))
+    message = b"4:part,1:b,5:bytes,1:\xff,1:d,7:integer,2:-5,1:n,4:null,0:,1:t,4:text,2:\xc3\xa9,"
+    record: dict[str, str | int | bytes | None] = {"t": "é", "n": None, "d": -5, "b": b"\xff"}
+    assert Vault(bytes(32), "north-force").mac("part", record) == hmac.digest(key, message, "sha256")
 
 
 def test_another_vault_key_makes_another_mac(vault: Vault) -> None:

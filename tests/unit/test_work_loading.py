@@ -25,6 +25,12 @@ from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, READS, T
 DAY_1, DAY_2, DAY_3 = (day.isoformat() for day in DAYS)
 
 
+def day_keys(world: World) -> dict[KeyPlace, bytes]:
+    vault = world.uni.require_vault()
+    wrapped = holdings.wrapped_day_keys(world.uni.db, AGREEMENT, "reads")
+    return {place: holdings.unwrap_day_key(vault, place, key) for place, key in wrapped.items()}
+
+
 def test_a_load_is_whole_records_keys_coverage_ledger_and_receipt(world: World) -> None:
     bundle = world.export(targets=TARGETS)
     result = world.load(bundle)
@@ -56,7 +62,7 @@ def test_with_the_real_child_the_same_rows_come_in(world: World) -> None:
     with mock.patch.object(arriving, "check_parts", part_check.check_parts):
         world.load(bundle)
     found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity"))
-    keys = holdings.day_keys(world.uni.db, world.uni.require_vault(), AGREEMENT, "reads")
+    keys = day_keys(world)
     for part in holdings.parts(world.uni.db, world.uni.vault, tbl="reads"):
         frame = sent[part.day]
         rows = found.filter(pl.col("day") == date.fromisoformat(part.day)).drop("source", "day")
@@ -72,7 +78,7 @@ def test_the_stored_parts_are_under_fresh_keys_and_the_bundle_is_dead(world: Wor
     world.load(bundle)
     uni = world.uni
     assert holdings.onetime_places(uni.db) == ()
-    keys = holdings.day_keys(uni.db, uni.require_vault(), AGREEMENT, "reads")
+    keys = day_keys(world)
     assert len(set(keys.values()) | set(sent.values())) == 6
     content = bundle.read_bytes()
     for part in holdings.parts(uni.db, uni.vault):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -165,16 +165,15 @@ def test_a_frame_taken_in_batches_ends_where_its_days_do(
 ) -> None:
     world.agree(id="brief", reads__retention="P12D")
     world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
-    read = store._read_group
+    batches = store._batches
 
-    def slowly(group: Sequence[store.LivePart], wanted: Sequence[str], predicate: pl.Expr | None) -> Any:
-        found = read(group, wanted, predicate)
-        if any(part.day == DAYS[0] and "reads" in str(part.path) for part in group):
+    def slowly(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        yield from batches(frame)
+        if frame["day"].to_list()[:1] == [DAYS[0]]:
             world.clock.now += timedelta(days=2)
-        return found
 
     monkeypatch.setattr(store, "GROUP_PARTS", 1)
-    monkeypatch.setattr(store, "_read_group", slowly)
+    monkeypatch.setattr(store, "_batches", slowly)
     look = reading.scan(world.uni, "reads", purpose=PURPOSE, agreement="brief")
     if table == "linked":
         look = reading.link(world.uni, "brief", purpose=PURPOSE)
@@ -217,6 +216,37 @@ def test_a_part_that_was_changed_is_refused(loaded: World, place: int) -> None:
     with pytest.raises(VerificationError, match="2026-10-02"):
         scanned(loaded)
     assert reading.scan(loaded.uni, "reads", purpose=PURPOSE).filter(day=DAYS[0]).collect().height == 3
+
+
+def test_a_day_that_the_time_rules_out_is_not_opened(loaded: World) -> None:
+    next((loaded.root / UNI / "store").rglob("2026-10-03/*.parquet")).unlink()
+    frame = reading.scan(loaded.uni, "reads", purpose=PURPOSE)
+    noon = datetime(2026, 10, 1, 12, tzinfo=UTC)
+    assert frame.filter(pl.col("captured_at") < noon).collect().height == 3
+    with pytest.raises(StorageError):
+        frame.filter(pl.col("captured_at") < noon + timedelta(days=2)).collect()
+
+
+def test_a_day_key_that_was_altered_opens_nothing(loaded: World) -> None:
+    with loaded.uni.transaction() as connection:
+        connection.execute("UPDATE keys.day_key SET wrapped = zeroblob(60) WHERE day = '2026-10-02'")
+    with pytest.raises(VerificationError, match="wrapped secret"):
+        scanned(loaded)
+    assert reading.scan(loaded.uni, "reads", purpose=PURPOSE).filter(day=DAYS[0]).collect().height == 3
+
+
+def test_a_look_that_cannot_be_signed_shows_nothing_and_leaves_no_line(loaded: World) -> None:
+    with loaded.uni.transaction() as connection:
+        connection.execute("DELETE FROM ledger WHERE seq = (SELECT max(seq) FROM checkpoint)")
+    before = loaded.uni.ledger.head()
+    with pytest.raises(VerificationError, match="contradicts"):
+        scanned(loaded)
+    assert loaded.uni.ledger.head() == before
+
+
+@pytest.mark.parametrize("test", [pl.len(), pl.col("vehicle").len(), pl.col("source").len(), pl.col("day").len()])
+def test_rows_are_counted_whatever_columns_are_asked_for(loaded: World, test: pl.Expr) -> None:
+    assert reading.scan(loaded.uni, "reads", purpose=PURPOSE).select(test).collect().item() == 6
 
 
 def test_a_part_of_another_size_or_day_is_refused(loaded: World) -> None:
