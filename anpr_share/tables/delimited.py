@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -112,9 +113,7 @@ def read_rows(name: str, blocks: TextBlocks, form: FileFormat, layout: Layout, r
 def _read_regular(block: bytes, form: FileFormat, layout: Layout) -> pl.DataFrame:
     names = [f"c{position}" for position in range(layout.width)]
     header = form.delimiter.join(names).encode() + b"\n"
-    while b"\n\n" in block:
-        block = block.replace(b"\n\n", b"\n")
-    ended = (header + block.removeprefix(b"\n")).replace(b"\n", f"{form.delimiter}{_MARK}\n".encode())
+    ended = (header + block).replace(b"\n", f"{form.delimiter}{_MARK}\n".encode())
     ends = [*(f"c{position}" for position in range(layout.width - layout.optional, layout.width)), _MARK]
     wanted = [f"c{position}" for position in layout.positions]
     frame = pl.read_csv(
@@ -126,13 +125,16 @@ def _read_regular(block: bytes, form: FileFormat, layout: Layout) -> pl.DataFram
         empty_string_is_null=False,
         truncate_ragged_lines=True,
     )
-    ragged = ~pl.any_horizontal(pl.col(end) == _MARK for end in ends)
+    ragged = frame.select(~pl.any_horizontal(pl.col(end) == _MARK for end in ends)).to_series().alias(RAGGED)
+    # A blank line is ragged, too, but where a row may be one cell: only then are they looked for, which takes long.
+    if (layout.width - layout.optional == 1 or ragged.any()) and (block.startswith(b"\n") or b"\n\n" in block):
+        return _read_regular(re.sub(rb"\n+", b"\n", block).removeprefix(b"\n"), form, layout)
     cells = [
         pl.when(pl.col(cell) != _MARK).then(pl.col(cell)).otherwise(pl.lit("")) if cell in ends else pl.col(cell)
         for cell in wanted
     ]
     return _null_where_ragged(
-        frame.select(*(cell.alias(name) for cell, name in zip(cells, layout.names, strict=True)), ragged.alias(RAGGED))
+        frame.select(*(cell.alias(name) for cell, name in zip(cells, layout.names, strict=True)), ragged)
     )
 
 

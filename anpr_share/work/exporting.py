@@ -39,6 +39,7 @@ from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.accounting import OUTSIDE_WINDOW
+from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.progress import Progress
 from anpr_share.work.targeting import release_targets
@@ -183,9 +184,8 @@ class _Export:
             on_rejects=on_rejects,
         )
         pipeline.read(extract, self.progress)
-        for day, frames in pipeline.days():
-            for n, frame in enumerate(frames):
-                self._write("reads", day.isoformat(), n, frame)
+        for day, n, frame in ahead(pipeline.parts()):
+            self._write("reads", day.isoformat(), n, frame)
             self.progress(f"{day} written")
         tally = pipeline.tally
         if tally.rows_out == 0:

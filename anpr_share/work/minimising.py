@@ -195,6 +195,12 @@ class ReadsPipeline:
             )
             yield key[0], self._ordered(rows, vehicles, places, key[0]).iter_slices(self._part_rows)
 
+    def parts(self) -> Iterator[tuple[date, int, pl.DataFrame]]:
+        """The frames of all `days`, each with its day and its number within it."""
+        for day, frames in self.days():
+            for n, frame in enumerate(frames):
+                yield day, n, frame
+
     def _written(self, tokens: pl.DataFrame, vehicles: Ranked) -> pl.DataFrame:
         """What is written for a vehicle of each rank; ``tokens`` has ``vehicle``, ``family`` …, in any order."""
         wanted = ["vehicle", *(name for name in ("vehicle_alike", "vrm_family") if name in self._rules.columns)]

@@ -90,7 +90,7 @@ def pseudonymise(
                     scratch=scratch.temporary,
                 )
                 pipeline.read(extract, progress)
-                frames = (frame for _, pieces in pipeline.days() for frame in pieces)
+                frames = (frame for _, _, frame in pipeline.parts())
                 _write(frames, "reads", agreement.columns("reads"), output.temporary, out.suffix)
                 tally = pipeline.tally
                 oldest, oldest_out = min(pipeline.days_seen, default=today), min(tally.day_rows, default=today)
