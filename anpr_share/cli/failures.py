@@ -77,7 +77,7 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         envelope = terminal.error_json(
             command, code=failure.code, message=failure.message, hint=failure.hint, step=failure.step
         )
-        terminal.show([envelope])
+        terminal.show([terminal.Verbatim(envelope)])
     return failure.exit_code
 
 

@@ -37,7 +37,8 @@ MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, resea
 
 ABOUT = """Linkable number-plate data from a police force to a university.
 
-Without a plate, a camera identity or an over-age read crossing over. The options may stand before or after the command.
+Without a plate, a camera identity or an over-age read crossing over. New here? Run: anpr-share demo. Options
+may stand before or after the command.
 """
 
 

@@ -33,6 +33,7 @@ from anpr_share.work import partners
 from anpr_share.work.partners import Confirm
 
 LINKAGE = "linkage"
+_RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
 _LINKAGE_BYTES = 32
 
 
@@ -386,15 +387,17 @@ def describe(agreement: Agreement) -> list[str]:
         f"legal basis  {terms.legal_basis}",
         f"in force     {terms.starts} to {terms.ends}, days as in {terms.timezone}",
         f"reads        {', '.join(terms.reads.columns)}",
-        f"             times to {terms.reads.resolution}, kept for {terms.reads.retention}"
+        f"             times to {_RESOLUTIONS[terms.reads.resolution]}, kept for {agreement.retention('reads').words}"
         + (f", a sample of {terms.reads.sample} of vehicles" if terms.reads.sample else ""),
     ]
     if terms.authority_after:
-        lines.append(f"             older than {terms.authority_after} only with a named authority")
+        lines.append(
+            f"             older than {Duration.parse(terms.authority_after).words} only with a named authority"
+        )
     if terms.targets is not None:
         lines += [
             f"targets      {', '.join(terms.targets.columns)}",
-            f"             dates to the {terms.targets.date_resolution}, kept for {terms.targets.retention}",
+            f"             dates to the {terms.targets.date_resolution}, kept for {agreement.retention('targets').words}",
             f"             {'with' if terms.targets.victims else 'without'} victims' vehicles",
         ]
         if terms.targets.handling is not None:
@@ -408,5 +411,8 @@ def describe(agreement: Agreement) -> list[str]:
             "             (this version cannot measure it, and so exports nothing)",
         ]
     for party in agreement.identities:
-        lines += [f"{party.role:<12} {party.name} ({party.site})", f"             {spoken(party.fingerprint)}"]
+        lines += [
+            f"{party.role:<12} {party.name} ({party.site})",
+            f"             {spoken(party.fingerprint, indent=13)}",
+        ]
     return lines

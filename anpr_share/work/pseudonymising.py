@@ -43,6 +43,7 @@ class PseudonymiseResult:
     path: Path
     account: TableQuality
     delete_by: datetime
+    timezone: str
 
 
 def pseudonymise(
@@ -95,7 +96,10 @@ def pseudonymise(
                 tally = pipeline.tally
                 oldest, oldest_out = min(pipeline.days_seen, default=today), min(tally.day_rows, default=today)
             if tally.rows_out == 0:
-                raise InputError("no row is left: " + accounting.why_none(tally), hint=accounting.hint_none(tally))
+                raise InputError(
+                    "no row is left: " + accounting.why_none(tally),
+                    hint=accounting.hint_none(tally, agreement, profile.table, now.instant),
+                )
             due = agreement.delete_by(profile.table, oldest_out)
             with site.transaction():
                 answering.register(site, "extract", extracts, agreement, agreement.delete_by(profile.table, oldest))
@@ -111,7 +115,7 @@ def pseudonymise(
                 )
                 publication.commit(site.db, [output])
         site.checkpoint()
-    return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due)
+    return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due, agreement.zone.key)
 
 
 def _write(frames: Iterator[pl.DataFrame], table: str, columns: tuple[str, ...], target: Path, suffix: str) -> None:

@@ -79,7 +79,7 @@ def test_a_draft_is_signed_by_all_and_accepted_by_all(world: World) -> None:
         missing.append(agreements.sign(party, data, out, confirm).missing)
         data = out.read_bytes()
     assert missing == [(WYP, UNI), (UNI,), ()]
-    assert all(spoken(party.identity.fingerprint) in shown[0] for party in parties)
+    assert all(spoken(party.identity.fingerprint, indent=13) in shown[0] for party in parties)
     results = [agreements.accept(party, data) for party in parties]
     assert [item.key_made for item in results] == [True, False, False]
     [path] = results[0].shares
