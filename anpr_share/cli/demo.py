@@ -96,7 +96,10 @@ class _Show:
         with _output_to(into):
             found = self._run(arguments)
         if found != code:
-            raise AnprShareError(f"the demonstration stopped: a command ended with {found} instead of {code}")
+            raise AnprShareError(
+                f"the demonstration stopped: a command ended with {found} instead of {code}",
+                hint="the error above says why; begin anew in another directory",
+            )
 
 
 def _tell(show: _Show) -> None:

@@ -18,6 +18,7 @@ import polars as pl
 
 from anpr_share import periods
 from anpr_share.errors import StorageError
+from anpr_share.files import next_step
 from anpr_share.tables.checks import RULES
 from anpr_share.tables.phrases import expected
 from anpr_share.wording import spoken_name
@@ -204,7 +205,7 @@ def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl
         temporary.replace(path)
     except OSError as error:
         reason = (error.strerror or "it failed").lower()
-        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}") from None
+        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}", hint=next_step(error)) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -293,7 +293,7 @@ def _add_part(
     result: PartResult,
 ) -> None:
     if result.written is None:
-        raise StorageError("a part was checked but not written")
+        raise StorageError("a part was checked but not written", hint="run the command again")
     final = plan.final(site, *place)
     records.add(
         site.db,
@@ -368,7 +368,9 @@ def _finish_deletions(site: OpenSite) -> None:
 def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt: Path | None) -> LoadResult:
     path = receipt or site.paths.outbox / f"{manifest.bundle}.receipt.json"
     if known.receipt is None:
-        raise StorageError("the receipt of this bundle is not recorded here")
+        raise StorageError(
+            "the receipt of this bundle is not recorded here", hint="anpr-share receipt create makes a new one"
+        )
     receipting.reprint(path, known.receipt)
     rows: dict[str, int] = {}
     expired = 0

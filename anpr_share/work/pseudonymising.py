@@ -61,9 +61,12 @@ def pseudonymise(
     Raises as :func:`anpr_share.work.exporting.export` does.
     """
     if out.suffix not in SUFFIXES:
-        raise UsageError(f"the output is one of {', '.join(SUFFIXES)}, by its suffix")
+        raise UsageError(
+            f"the output is one of {', '.join(SUFFIXES)}, by its suffix",
+            hint="name it such as reads.parquet or reads.csv",
+        )
     if site.identity.role != "police":
-        raise PolicyError("only a force pseudonymises")
+        raise PolicyError("only a force pseudonymises", hint="what a university holds is pseudonymised already")
     authority = answering.checked_authority(authority)
     agreement, now = agreements.current(site, agreement_id), site.reading()
     require_in_force(agreement, now.instant)

@@ -214,13 +214,15 @@ def _target_name(name: str, reads: dict[str, pl.DataType]) -> str:
 def _columns(terms: Agreement, table: str) -> dict[str, pl.DataType]:
     agreed = terms.columns(table)
     if not agreed:
-        raise PolicyError(f"the agreement {terms.id} has no {table}")
+        raise PolicyError(
+            f"the agreement {terms.id} has no {table}", hint="anpr-share agreement show says what is shared"
+        )
     return {**schemas.load("release", table).polars(agreed), "source": pl.String(), "day": pl.Date()}
 
 
 def _terms(site: OpenSite, agreement: str | None) -> Agreement:
     if site.identity.role != "university":
-        raise PolicyError("only a university has a store to read")
+        raise PolicyError("only a university has a store to read", hint="a force looks at its own extracts")
     site.require_vault()
     return current(site, agreement)
 
@@ -228,7 +230,7 @@ def _terms(site: OpenSite, agreement: str | None) -> Agreement:
 def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agreement:
     record = catalogue.agreement(connection, site.require_vault(), identifier)
     if record is None:
-        raise PolicyError("this site has accepted no such agreement")
+        raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
     return agreements.parse(record.envelope)
 
 
