@@ -204,7 +204,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise UsageError("a window ends before it starts")
+            raise UsageError("a window ends before it starts", hint="give the earlier day first")
 
     def days(self) -> tuple[date, ...]:
         """Every day of the window, in order."""
@@ -223,7 +223,7 @@ def windows(first: date, last: date, every: Duration | None) -> tuple[Window, ..
     """
     whole = Window(first, last)
     if (last - first).days >= MAX_WINDOW_DAYS:
-        raise UsageError(f"a request spans at most {MAX_WINDOW_DAYS} days")
+        raise UsageError(f"a request spans at most {MAX_WINDOW_DAYS} days", hint="ask for fewer days")
     if every is None:
         return (whole,)
     found: list[Window] = []

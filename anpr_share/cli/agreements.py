@@ -18,7 +18,7 @@ def register(program: typer.Typer) -> None:
     command(
         agreement,
         "draft",
-        example="anpr-share agreement draft --party north.json --party university.json > draft.toml",
+        example="anpr-share agreement draft --party north.json \\\n    --party university.json > draft.toml",
     )(agreement_draft)
     command(agreement, "sign", example="anpr-share agreement sign draft.toml -o signed.json")(agreement_sign)
     command(agreement, "accept", example="anpr-share agreement accept agreement.json")(agreement_accept)

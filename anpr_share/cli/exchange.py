@@ -48,7 +48,7 @@ def request(
     out: Out,
     every: Annotated[
         str | None,
-        typer.Option(metavar="P7D", help="A standing request: a window for each week (P7D), month (P1M) ..."),
+        typer.Option(metavar="P7D", help="A standing request: P7D is a window a week, P1M one a month."),
     ] = None,
 ) -> Outcome:
     """Ask a force for capture days.

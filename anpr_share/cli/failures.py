@@ -68,10 +68,9 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         return StorageError.exit_code
-    if isinstance(error, click.NoArgsIsHelpError):
-        if not json:
-            terminal.say(error.format_message())
-            return error.exit_code
+    if isinstance(error, click.NoArgsIsHelpError) and not json:
+        terminal.say(error.format_message())
+        return error.exit_code
     failure = explain(error)
     message = failure.message if failure.step is None else f"step {failure.step} of 8: {failure.message}"
     terminal.error(message, failure.hint)

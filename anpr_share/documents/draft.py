@@ -185,9 +185,7 @@ def parse_draft(text: str) -> AgreementPayload:
         if isinstance(value := fields.get(name), str):
             fields[name] = " ".join(value.split())
     filled = dict.fromkeys(_OPTIONAL) | fields | {"format": 1}
-    if blank := [
-        name for name in ("id", *_FREE_TEXT) if isinstance(fields.get(name), str) and not fields[name].strip()
-    ]:
+    if blank := [name for name in ("id", *_FREE_TEXT) if not str(fields.get(name, "?")).strip()]:
         raise FormatError(
             f"the draft is not filled in: {', '.join(blank)} {'is' if len(blank) == 1 else 'are'} empty",
             hint="open it in an editor, and write between the quotes",

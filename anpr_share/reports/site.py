@@ -124,13 +124,13 @@ def _request_lines(found: Sequence[RequestStatus], way: str) -> list[Line]:
         rows = [
             (
                 f"{window.first} to {window.last}",
-                f"{way} {request.partner}",
+                request.partner,
                 f"{window.until.astimezone(ZoneInfo(request.timezone)):%Y-%m-%d %H:%M}",
                 "" if window.state == "open" else "not over yet",
             )
             for request, window in live[:_WINDOWS_SHOWN]
         ]
-        lines.append(Table(("open window", "request", "answer and load by", ""), rows))
+        lines.append(Table(("open window", way, "answer, load by", ""), rows))
     if len(live) > _WINDOWS_SHOWN:
         lines.append(f"and {len(live) - _WINDOWS_SHOWN} more; --json lists them all")
     return lines

@@ -105,7 +105,7 @@ def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = No
     agreement must be named, :class:`PolicyError` for a purpose that holds what may be a plate.
     """
     if table not in TABLES:
-        raise UsageError(f"there is no such table; there are {', '.join(TABLES)}")
+        raise UsageError(f"there is no such table; there are {', '.join(TABLES)}", hint="name one of these")
     terms = _terms(site, agreement)
     look = _Look(site, terms.id, check_purpose(purpose), "consultation", (table,))
     if table == "coverage":
