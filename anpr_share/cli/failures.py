@@ -119,7 +119,9 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
         name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.display_name_raw.upper()
         if isinstance(error, click.MissingParameter):
             return f"{name} is missing", hint
-        return f"the value of {name} does not fit", hint
+        # A list of words, such as police|university, is our own text.
+        words = (parameter.metavar or "").split("|")
+        return f"the value of {name} does not fit", f"it is one of {', '.join(words)}" if len(words) > 1 else hint
     if isinstance(error, click.NoSuchOption):
         near = sorted(error.possibilities or ())
         return f"there is no option {_typed(error.option_name)}", _perhaps(near) or hint

@@ -32,7 +32,7 @@ def _lines(report: CheckReport) -> Iterator[Line]:
         yield ""
         yield Table(("rule", "rows", "what it means, and what to do"), [*_rules(report)])
         yield ""
-        yield "an export leaves rejected rows out and counts them, each under the first rule that it fails"
+        yield "rejected rows do not leave, and count under the first rule that they fail"
         yield "rows are numbered from 1 after the header" + (
             ", behind the number of their file" if len(report.files) > 1 else ""
         )

@@ -105,8 +105,8 @@ def inspect_lines(result: InspectResult) -> list[Line]:
 
 def verify_lines(result: VerifyResult) -> list[Line]:
     """How far a bundle was verified."""
-    steps = ", ".join(str(step) for step in result.steps)
-    lines: list[Line] = [f"bundle {result.bundle}: steps {steps} passed"]
+    steps = "all eight steps" if len(result.steps) == 8 else f"steps {', '.join(str(step) for step in result.steps)}"
+    lines: list[Line] = [f"bundle {result.bundle}", f"{steps} passed"]
     if result.sender is not None:
         lines.append(f"signed by {result.sender}")
     if result.note is not None:

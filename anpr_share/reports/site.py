@@ -30,8 +30,8 @@ def init_lines(result: SetupResult) -> list[Line]:
         "its fingerprint, to read out to them:",
         f"  {spoken(result.fingerprint, indent=2)}",
         "keep the passphrase safe: nobody can open the site without it",
-        "next: anpr-share agreement draft --party IDENTITY, with the identity.json of each party,",
-        "      or sign an agreement that you were sent: anpr-share agreement sign FILE -o OUT",
+        "next: draft an agreement: anpr-share agreement draft --party IDENTITY --party IDENTITY",
+        "next: or sign one that you were sent: anpr-share agreement sign FILE -o OUT",
     ]
 
 

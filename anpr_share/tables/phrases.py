@@ -126,4 +126,4 @@ def _written(column: DateColumn) -> str:
     if re.sub(r"[TZ]", "", _DIRECTIVE.sub("", column.format)).strip(" -/.,:") != "":
         return f"{names}{joined}: the format of the profile"
     made = pl.Series([_EXAMPLE]).dt.strftime(column.format.replace("%#z", "%z"))[0]
-    return f"{names}{joined}: {column.format}, such as {made}"
+    return f"{names}{joined}: such as {made} (format {column.format})"

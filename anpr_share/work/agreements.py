@@ -145,7 +145,8 @@ def _read(data: bytes, site: OpenSite) -> Agreement:
     party = agreement.party(site.identity.site)
     if party is None or party.fingerprint != site.identity.fingerprint:
         raise PolicyError(
-            "this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …"
+            "this site is no party of the agreement",
+            hint="have it drafted anew, with this site's identity.json as a --party",
         )
     # What every party reads is also what scripts and reports repeat.
     for what, text in (("title", agreement.terms.title), ("purpose", agreement.terms.purpose)):

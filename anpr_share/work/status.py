@@ -126,6 +126,7 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append(f"{len(unfinished)} files of an interrupted command wait for the next command to finish them")
     asked = tuple(_requests(site, now))
     partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
+    then = _next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
@@ -138,7 +139,7 @@ def status(site: OpenSite) -> StatusResult:
         ledger_lines=site.ledger.head().seq,
         overdue=tuple(overdue),
         warnings=tuple(warnings),
-        next=tuple(_next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)),
+        next=tuple(dict.fromkeys(then)),
     )
 
 

@@ -355,6 +355,27 @@ def test_a_name_in_another_script_prints_on_any_terminal() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\u0142\n", "")
 
 
+def test_what_goes_to_a_file_is_utf_8_whatever_the_system_writes() -> None:
+    shown = "from anpr_share.cli import main; from anpr_share.reports import terminal; "
+    shown += "main.run = lambda argv: terminal.show([chr(0x142)]); main.entry()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "\u0142\n".encode())
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_help_prints_in_any_encoding(encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "NO_COLOR": "1", "COLUMNS": "20"}
+    done = subprocess.run(
+        [sys.executable, "-m", "anpr_share", "--help"], env=environment, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+
+
 # --- the first commands
 
 
