@@ -48,7 +48,7 @@ class Site:
         :class:`StorageError` if the file or the site cannot be read.
         """
         if (passphrase is None) == (passphrase_file is None):
-            raise UsageError("give either passphrase or passphrase_file")
+            raise UsageError("give either passphrase or passphrase_file", hint="one of the two, and not both")
         if passphrase_file is not None:
             secret, _ = read_passphrase(Path(passphrase_file))
         else:

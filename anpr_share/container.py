@@ -29,6 +29,7 @@ from datetime import date
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from anpr_share.errors import FormatError, StorageError, UsageError
+from anpr_share.files import next_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -309,4 +310,5 @@ def _storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"a bundle cannot be read or written: {os.strerror(error.errno or 0).lower()}") from None
+        reason = os.strerror(error.errno or 0).lower()
+        raise StorageError(f"a bundle cannot be read or written: {reason}", hint=next_step(error)) from None

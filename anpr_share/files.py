@@ -29,7 +29,23 @@ _REASONS = {
     errno.ENOTDIR: "a part of its path is no directory",
     errno.EISDIR: "it is a directory",
 }
+_NEXT_STEPS = {
+    errno.ENOSPC: "make room, and run the command again",
+    errno.EDQUOT: "make room, and run the command again",
+    errno.EACCES: "see whether you may read and write there, or name another place",
+    errno.EPERM: "see whether you may read and write there, or name another place",
+    errno.EROFS: "name a place on another disk",
+    errno.ENOENT: "see whether the name is right, and whether its folder exists",
+    errno.EEXIST: "name another file, or move the old one away",
+    errno.ENOTDIR: "see whether the name is right",
+    errno.EISDIR: "name a file, not a folder",
+}
 _CHECK_NAME = "check its name and that you may read it"
+
+
+def next_step(error: OSError) -> str:
+    """What a person can do about a refusal of the system."""
+    return _NEXT_STEPS.get(error.errno or 0, "see whether the disk is well, and run the command again")
 
 
 @contextmanager
@@ -39,7 +55,7 @@ def storage_errors(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, f"system error {errno.errorcode.get(error.errno or 0, 'unknown')}")
-        raise StorageError(f"{what}: {reason}") from None
+        raise StorageError(f"{what}: {reason}", hint=next_step(error)) from None
 
 
 def open_regular(path: Path, what: str) -> BinaryIO:
@@ -73,5 +89,5 @@ def recorded(path: Path) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UsageError("a file's name is not UTF-8: rename it") from None
+        raise UsageError("a file's name is not UTF-8: rename it", hint="give it a name of plain letters") from None
     return text

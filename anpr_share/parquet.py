@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.errors import FormatError, StorageError, UsageError
+from anpr_share.files import next_step
 from anpr_share.parquet_layout import MAGIC
 from anpr_share.pseudonyms import netstring
 
@@ -157,8 +158,8 @@ def scan_part(path: Path, key: bytes) -> pl.LazyFrame:
             head = file.read(len(MAGIC))
             file.seek(-min(len(MAGIC), file.seek(0, os.SEEK_END)), os.SEEK_END)
             _require_magic(head, file.read())
-    except OSError:
-        raise StorageError("a part cannot be read") from None
+    except OSError as error:
+        raise StorageError("a part cannot be read", hint=next_step(error)) from None
     return pl.scan_parquet(path, glob=False, hive_partitioning=False, decryption=decryption)
 
 
@@ -174,8 +175,8 @@ def scan_open(part: BinaryIO, key: bytes) -> pl.LazyFrame:
         part.seek(-len(MAGIC), os.SEEK_END)
         tail = part.read(len(MAGIC))
         part.seek(0)
-    except OSError:
-        raise StorageError("a part cannot be read") from None
+    except OSError as error:
+        raise StorageError("a part cannot be read", hint=next_step(error)) from None
     _require_magic(head, tail)
     return pl.scan_parquet(part, decryption=decryption)
 

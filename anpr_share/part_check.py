@@ -51,6 +51,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE_ROOM: Final = 64 * 1024 * 1024
 _ANSWER_BYTES: Final = 4096
 _REASON: Final = re.compile(r"[a-z][a-z ,-]{0,79}")
+_DISK = "see whether the disk is well, and run the command again"
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _STEPS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
 """Microseconds of each resolution of times; of whole days there is only the start."""
@@ -178,7 +179,7 @@ class _Worker(AbstractContextManager["_Worker"]):
         if job.rewrite is None:
             return self._check(job, message)
         if os.path.lexists(job.rewrite.target):
-            raise StorageError("a part cannot be created: it exists")
+            raise StorageError("a part cannot be created: it exists", hint=_DISK)
         try:
             return self._check(job, message)
         except BaseException:
@@ -254,7 +255,7 @@ def _result(job: PartJob, line: bytes) -> PartResult:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _fault(job, "its check gave no answer") from None
     if isinstance(reason, str) and _REASON.fullmatch(reason):
-        raise StorageError(f"a part of {job.table}: {reason}") if storage is True else _fault(job, reason)
+        raise StorageError(f"a part of {job.table}: {reason}", hint=_DISK) if storage is True else _fault(job, reason)
     written = None
     if job.rewrite is not None and type(size) is int and isinstance(sha256, str) and _HEX.fullmatch(sha256):
         written = PartFile(rows, size, sha256)
@@ -424,7 +425,7 @@ def _content(path: Path, offset: int, size: int | None, limit: int) -> bytes:
             file.seek(offset)
             content = file.read(limit + 1 if size is None else min(size, limit + 1))
     except OSError:
-        raise StorageError("it cannot be read") from None
+        raise StorageError("it cannot be read", hint=_DISK) from None
     if len(content) > limit:
         raise FormatError("it is larger than allowed")
     if size is not None and len(content) != size:

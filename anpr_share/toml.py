@@ -33,7 +33,7 @@ def read_toml(text: str, what: str, *, parse_float: Callable[[str], Any] = float
     try:
         return tomllib.loads(text.removeprefix("\ufeff"), parse_float=parse_float)
     except RecursionError:
-        raise FormatError(f"{what} is nested too deeply") from None
+        raise FormatError(f"{what} is nested too deeply", hint="write it flat, as the template does") from None
     except ValueError as error:
         place = _PLACE.search(str(error))
         where = f" at {place[1]}" if place else ""

@@ -9,19 +9,25 @@ import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command, group
 from anpr_share.cli.opening import asking, document, opened
+from anpr_share.reports.terminal import Verbatim
 
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    agreement = group("agreement", "Agreements: what may be shared, with whom, how fine and how long.")
-    command(agreement, "draft")(agreement_draft)
-    command(agreement, "sign")(agreement_sign)
-    command(agreement, "accept")(agreement_accept)
-    command(agreement, "show")(agreement_show)
+    agreement = group("agreement", "Agreements: what is shared, with whom, how exact, how long.")
+    command(
+        agreement,
+        "draft",
+        example="anpr-share agreement draft --party north.json \\\n    --party university.json > draft.toml",
+    )(agreement_draft)
+    command(agreement, "sign", example="anpr-share agreement sign draft.toml -o signed.json")(agreement_sign)
+    command(agreement, "accept", example="anpr-share agreement accept agreement.json")(agreement_accept)
+    command(agreement, "show", example="anpr-share agreement show msv-example")(agreement_show)
     program.add_typer(agreement, rich_help_panel="Exchange")
     key = group("key", "Linkage keys, which only police sites hold.")
-    command(key, "accept")(key_accept)
-    command(key, "list")(key_list)
+    example = "anpr-share key accept msv-example-1-southshire-police.keyshare.json"
+    command(key, "accept", example=example)(key_accept)
+    command(key, "list", example="anpr-share key list")(key_list)
     program.add_typer(key, rich_help_panel="Exchange")
 
 
@@ -30,9 +36,9 @@ def agreement_draft(
     *,
     party: Annotated[list[Path], typer.Option(metavar="IDENTITY", help="The identity.json of a party; once for each.")],
 ) -> Outcome:
-    """Print a commented draft of an agreement between these parties; needs no site.
+    """Print a draft of an agreement, to be filled in.
 
-    Write it to a file, fill it in, have it read by those who decide, then sign it.
+    Needs no site. Write it to a file, fill it in, have it read by those who decide, then sign it.
     """
     from zoneinfo import ZoneInfo
 
@@ -42,7 +48,7 @@ def agreement_draft(
     identities = [Identity.parse(document(path)) for path in party]
     today = invocation.clock().astimezone(ZoneInfo("Europe/London")).date()
     text = draft_toml(identities, today, None)
-    return Outcome({"text": text}, lines=[text.rstrip("\n")])
+    return Outcome({"text": text}, lines=[Verbatim(text.rstrip("\n"))])
 
 
 def agreement_sign(
@@ -52,17 +58,18 @@ def agreement_sign(
     out: Annotated[Path, typer.Option("-o", metavar="OUT", help="Where to write the signed agreement.")],
     yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked: the terms were read before.")] = False,
 ) -> Outcome:
-    """Show the terms and every fingerprint, ask once, pin the parties, and sign."""
+    """Show the terms and every fingerprint, ask, and sign.
+
+    Also pins the other parties. The next party signs what this one wrote; when all have signed, each accepts it.
+    """
+    from anpr_share.reports.agreements import sign_lines
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
-        result = agreements.sign(site, document(file), out, asking(invocation, yes=yes))
-    lines = [f"signed {result.agreement} version {result.version}: {out}"]
-    if result.missing:
-        lines.append(f"next: {', '.join(result.missing)} to sign it in the same way")
-    else:
-        lines.append("every party has signed; next, at each site: anpr-share agreement accept FILE")
-    return Outcome(result, lines=lines)
+        result = agreements.sign(
+            site, document(file), out, asking(invocation, instead="give --yes, after reading the terms", yes=yes)
+        )
+    return Outcome(result, lines=sign_lines(result))
 
 
 def agreement_accept(
@@ -74,29 +81,26 @@ def agreement_accept(
 
     The first police party makes the linkage key, and a key share for each other force in outbox/.
     """
+    from anpr_share.reports.agreements import accept_lines
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
         result = agreements.accept(site, document(file))
-    lines = [f"{result.agreement} version {result.version} is in force here"]
-    if result.key_made:
-        lines.append("made its linkage key: back up vault.db")
-    lines += [f"key share for another force: {path}" for path in result.shares]
-    return Outcome(result, lines=lines)
+    return Outcome(result, lines=accept_lines(result))
 
 
 def agreement_show(
     invocation: Invocation,
     *,
-    agreement: Annotated[str | None, typer.Argument(metavar="[ID]", help="One agreement; else all.")] = None,
+    agreement: Annotated[str | None, typer.Argument(metavar="ID", help="One agreement's id; else all.")] = None,
 ) -> Outcome:
     """Show the terms of the agreements in force."""
+    from anpr_share.reports.agreements import terms_lines
     from anpr_share.work import agreements
 
     with opened(invocation, unlock=False) as site:
         found = agreements.listed(site, agreement)
-    lines = [line for item in found for line in (*item.lines, f"digest       {item.digest}", "")]
-    return Outcome(found, lines=lines or ["no agreement yet: anpr-share agreement accept FILE"])
+    return Outcome(found, lines=terms_lines(found))
 
 
 def key_accept(
@@ -104,19 +108,26 @@ def key_accept(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A key share from the first force.")],
 ) -> Outcome:
-    """Take the linkage key of an agreement out of a key share; never for a university."""
+    """Take in the linkage key that the first force shared.
+
+    Police only: a university never holds one.
+    """
+    from anpr_share.reports.agreements import key_lines
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
         result = agreements.accept_key(site, document(file))
-    return Outcome(result, lines=[f"holds the linkage key of {result.agreement} now (check {result.check})"])
+    return Outcome(result, lines=key_lines([result]))
 
 
 def key_list(invocation: Invocation) -> Outcome:
-    """List the linkage keys held here, by their checks; two forces' checks must agree."""
+    """List the linkage keys held here, by their checks.
+
+    Police only. The checks of two forces must be the same.
+    """
+    from anpr_share.reports.agreements import key_lines
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
         result = agreements.list_keys(site)
-    lines = [f"{item.agreement}  check {item.check}" for item in result]
-    return Outcome(result, lines=lines or ["no linkage key is held here"])
+    return Outcome(result, lines=key_lines(result))

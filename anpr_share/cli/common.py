@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from anpr_share.cli import failures
 from anpr_share.errors import LockedError, UsageError
@@ -115,7 +115,7 @@ class Outcome:
     """
 
     result: object = None
-    lines: Sequence[str | terminal.Table] = ()
+    lines: Sequence[terminal.Line] = ()
     answer: bool = True
 
 
@@ -123,8 +123,39 @@ Work = Callable[..., Outcome]
 """A command: takes the `Invocation` first, then its own arguments by name."""
 
 
+class Command(TyperCommand):
+    """A command whose help says first what it needs, and last what every command takes."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The usage line: arguments, then the options that must be given, then the rest."""
+        parameters = sorted(self.get_params(ctx), key=_is_argument, reverse=True)
+        return [*(_record(item)[0] for item in parameters if item.required or _is_argument(item)), "[OPTIONS]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write an example, then what must and may be given."""
+        if self.epilog:
+            with formatter.section("Example"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        parameters = self.get_params(ctx)
+        own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
+        _write_section(formatter, "Required", [parameter for parameter in own if parameter.required])
+        _write_section(formatter, "Options", [parameter for parameter in own if not parameter.required])
+        _write_common(formatter, parameters)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """The example stands further up."""
+
+
 class Commands(TyperGroup):
-    """A group whose help lists its commands under their headings, in the order of `PANELS`."""
+    """A group whose help lists its commands under their headings, in the order of `PANELS`, before its options."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, and then the options."""
+        self.format_commands(ctx, formatter)
+        parameters = self.get_params(ctx)
+        _write_section(formatter, "Options", [item for item in parameters if item.name not in _COMMON_NAMES])
+        _write_common(formatter, parameters)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 # typer's own signature
         """Write one list of commands for each heading."""
@@ -133,11 +164,36 @@ class Commands(TyperGroup):
         for name, found in self.commands.items():
             panel = getattr(found, "rich_help_panel", None)
             panel = panel if isinstance(panel, str) else "Commands"
-            text = found.get_short_help_str(formatter.width - width - 6)
+            # The whole first paragraph: it is wrapped where it does not fit, and never cut.
+            text = " ".join((found.help or "").partition("\n\n")[0].split())
             panels.setdefault(panel, []).append((name.ljust(width), text))
         for panel in sorted(panels, key=lambda name: PANELS.index(name) if name in PANELS else len(PANELS)):
             with formatter.section(panel):
                 formatter.write_dl(panels[panel])
+
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def _record(parameter: Any) -> tuple[str, str]:
+    """What help says of a parameter: how it is typed, and what it is."""
+    if _is_argument(parameter):
+        name = parameter.metavar or parameter.name.upper()
+        name = f"{name}..." if parameter.nargs == -1 else name
+        return (name if parameter.required else f"[{name}]"), parameter.help or ""
+    name = ", ".join(parameter.opts)
+    return (name if parameter.is_flag else f"{name} {parameter.metavar}"), parameter.help or ""
+
+
+def _write_section(formatter: Any, heading: str, parameters: Sequence[Any]) -> None:
+    if parameters:
+        with formatter.section(heading):
+            formatter.write_dl([_record(parameter) for parameter in parameters])
+
+
+def _write_common(formatter: Any, parameters: Sequence[Any]) -> None:
+    _write_section(formatter, "Options of every command", [item for item in parameters if item.name in _COMMON_NAMES])
 
 
 def group(name: str, text: str) -> typer.Typer:
@@ -147,13 +203,16 @@ def group(name: str, text: str) -> typer.Typer:
     return made
 
 
-def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callable[[Work], Work]:
+def command(
+    app: typer.Typer, name: str, *, panel: str | None = None, example: str | None = None
+) -> Callable[[Work], Work]:
     """Register a function as a command, with the common options added to its own.
 
     Args:
         app: the program, or a `group` of it.
         name: what the user types.
         panel: the heading of `PANELS` that ``--help`` lists it under; none inside a group.
+        example: a good call, as somebody would type it; its lines are shown as they are.
     """
 
     def register(work: Work) -> Work:
@@ -165,7 +224,8 @@ def command(app: typer.Typer, name: str, *, panel: str | None = None) -> Callabl
                 return failures.report(error, command=invocation.command, json=invocation.json)
 
         own = tuple(inspect.signature(work, eval_str=True).parameters.values())[1:]
-        app.command(name, help=inspect.getdoc(work), rich_help_panel=panel)(with_common_options(call, own))
+        register_as = app.command(name, cls=Command, help=inspect.getdoc(work), epilog=example, rich_help_panel=panel)
+        register_as(with_common_options(call, own))
         return work
 
     return register
@@ -232,7 +292,7 @@ def _finish(invocation: Invocation, outcome: Outcome) -> int:
     if not invocation.json:
         terminal.show(outcome.lines)
     elif outcome.result is not None:
-        terminal.show([terminal.result_json(invocation.command, code, outcome.result)])
+        terminal.show([terminal.Verbatim(terminal.result_json(invocation.command, code, outcome.result))])
     return code
 
 
@@ -245,20 +305,29 @@ _COMMON = (
     _option(
         "site",
         Annotated[
-            Path | None, typer.Option("--site", metavar="DIR", help="The site; else $ANPR_SHARE_SITE, else here.")
+            Path | None,
+            typer.Option("--site", metavar="DIR", help="The site; else $ANPR_SHARE_SITE, else here or above."),
         ],
     ),
-    _option("json", Annotated[bool | None, typer.Option("--json", help="One JSON object on standard output.")]),
+    _option("json", Annotated[bool | None, typer.Option("--json", help="Print one JSON object, for programs.")]),
     _option(
         "passphrase_file",
         Annotated[
             Path | None,
-            typer.Option("--passphrase-file", metavar="FILE", help=f"Else ${PASSPHRASE_VARIABLE}, else you are asked."),
+            typer.Option(
+                "--passphrase-file",
+                metavar="FILE",
+                help=f"Holds the passphrase; else ${PASSPHRASE_VARIABLE}, else you are asked.",
+            ),
         ],
     ),
     _option(
         "actor",
-        Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who is logged; else the system's user.")],
+        Annotated[
+            str | None,
+            typer.Option("--actor", metavar="NAME", help="Who is logged, besides the computer's user."),
+        ],
     ),
-    _option("quiet", Annotated[bool | None, typer.Option("--quiet", help="Only results and errors, no progress.")]),
+    _option("quiet", Annotated[bool | None, typer.Option("--quiet", help="Print results and errors only.")]),
 )
+_COMMON_NAMES = frozenset({*(parameter.name for parameter in _COMMON), "help"})

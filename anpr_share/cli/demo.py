@@ -39,19 +39,20 @@ with Site.open("university", passphrase_file="passphrase.txt") as site:
 
 def register(program: typer.Typer) -> None:
     """Add the command to the program."""
-    command(program, "demo", panel="Start")(demo)
+    command(program, "demo", panel="Start", example="anpr-share demo")(demo)
 
 
 def demo(
     invocation: Invocation,
     *,
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="A new directory; else ./anpr-share-demo.")
+        Path | None, typer.Argument(metavar="DIR", help="A new or empty directory; else anpr-share-demo, here.")
     ] = None,
 ) -> Outcome:
-    """Run the whole exchange on made-up data: two forces, a university; under a minute.
+    """Run the whole exchange on made-up data, in a minute.
 
-    Shows every command that it runs, and leaves the directory to go on with.
+    Two forces, a university, a bundle that was tampered with. Shows every command that it runs, and leaves the
+    directory to go on with.
     """
     root = (directory or Path("anpr-share-demo")).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -66,7 +67,7 @@ def demo(
             f"Everything is in {root}:",
             "three sites, their extracts, profiles, requests, bundles and receipts. Go on there, for example with",
             "",
-            f"  cd {shlex.quote(str(root))}",
+            terminal.Verbatim(f"  cd {shlex.quote(str(root))}"),
             f"  export {PASSPHRASE_VARIABLE}={PASSPHRASE}",
             f"  {shlex.quote(_program())} --site university status",
             "",
@@ -90,11 +91,15 @@ class _Show:
 
     def run(self, *arguments: str, code: int = 0, into: str | None = None) -> None:
         """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
-        terminal.show(["", "$ anpr-share " + shlex.join(arguments) + (f" > {into}" if into else "")])
+        typed = "$ anpr-share " + shlex.join(arguments) + (f" > {into}" if into else "")
+        terminal.show(["", terminal.Verbatim(typed)])
         with _output_to(into):
             found = self._run(arguments)
         if found != code:
-            raise AnprShareError(f"the demonstration stopped: a command ended with {found} instead of {code}")
+            raise AnprShareError(
+                f"the demonstration stopped: a command ended with {found} instead of {code}",
+                hint="the error above says why; begin anew in another directory",
+            )
 
 
 def _tell(show: _Show) -> None:
@@ -191,7 +196,7 @@ def _tell(show: _Show) -> None:
     show.run("--site", "university", *looking, into="linked.csv")
     terminal.show([_linked("linked.csv")])
     _write("scan.py", _SCAN)
-    terminal.show(["", "$ python scan.py", *_SCAN.splitlines(), ""])
+    terminal.show(["", "$ python scan.py", terminal.Verbatim(_SCAN)])
     _scan(show)
 
     show.story(10, "What is held, and what happened. The refusal is in the log, and in the university's next receipt.")

@@ -10,20 +10,31 @@ import typer
 from anpr_share.cli.common import Invocation, Outcome, command, group
 from anpr_share.cli.opening import document, opened
 
-Out = Annotated[Path, typer.Option("-o", metavar="OUT", help="Where to write it; it must not exist yet.")]
+Out = Annotated[Path, typer.Option("-o", metavar="OUT", help="A new file to write.")]
 
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    command(program, "request", panel="Exchange")(request)
-    command(program, "export", panel="Exchange")(export)
-    command(program, "inspect", panel="Exchange")(inspect)
-    command(program, "verify", panel="Exchange")(verify)
-    command(program, "load", panel="Exchange")(load)
+    example = (
+        "anpr-share request msv-example --to northshire-police \\\n"
+        "    --from 2026-10-01 --until 2026-12-31 --every P7D -o request.json"
+    )
+    command(program, "request", panel="Exchange", example=example)(request)
+    example = (
+        "anpr-share export --request request.json --reads '2026-10-*.csv' \\\n"
+        "    --profile my-reads.toml -o october.anpr.zip"
+    )
+    command(program, "export", panel="Exchange", example=example)(export)
+    command(program, "inspect", panel="Exchange", example="anpr-share inspect october.anpr.zip")(inspect)
+    example = "anpr-share verify october.anpr.zip --sender north-identity.json"
+    command(program, "verify", panel="Exchange", example=example)(verify)
+    example = "anpr-share load october.anpr.zip --receipt receipt.json"
+    command(program, "load", panel="Exchange", example=example)(load)
     receipt = group("receipt", "Receipts: what a university loaded, refused and deleted.")
-    command(receipt, "create")(receipt_create)
-    command(receipt, "accept")(receipt_accept)
-    command(receipt, "list")(receipt_list)
+    example = "anpr-share receipt create --to northshire-police -o receipt.json"
+    command(receipt, "create", example=example)(receipt_create)
+    command(receipt, "accept", example="anpr-share receipt accept receipt.json")(receipt_accept)
+    command(receipt, "list", example="anpr-share receipt list")(receipt_list)
     program.add_typer(receipt, rich_help_panel="Exchange")
 
 
@@ -36,50 +47,52 @@ def request(
     last: Annotated[str, typer.Option("--until", metavar="DAY", help="Last capture day, included.")],
     out: Out,
     every: Annotated[
-        str | None, typer.Option(metavar="P7D", help="A standing request: a window for each such period.")
+        str | None,
+        typer.Option(metavar="P7D", help="A standing request: P7D is a window a week, P1M one a month."),
     ] = None,
 ) -> Outcome:
-    """Ask one force for capture days, with a one-time key for each window."""
+    """Ask a force for capture days.
+
+    The request holds a one-time key for each window, which is destroyed once the answer is loaded.
+    """
     from anpr_share.cli.parsing import day, duration
+    from anpr_share.reports.exchange import request_lines
     from anpr_share.work import requesting
 
     with opened(invocation) as site:
         result = requesting.request(
             site, agreement, to, day(first), day(last), None if every is None else duration(every), out
         )
-    windows = f"{len(result.windows)} windows" if len(result.windows) > 1 else "one window"
-    return Outcome(
-        result,
-        lines=[
-            f"wrote {result.path}: a request to {result.recipient} with {windows}, {first} to {last}",
-            f"it can be answered, and the answer loaded, until {result.expires:%Y-%m-%d %H:%M} UTC",
-            f"next: send it to {result.recipient}, which answers with: anpr-share export --request FILE …",
-        ],
-    )
+    return Outcome(result, lines=request_lines(result))
 
 
 def export(
     invocation: Invocation,
     *,
-    request: Annotated[Path, typer.Option(metavar="R", help="The university's request.")],
-    reads: Annotated[list[str], typer.Option(metavar="E", help="Files or patterns of reads; repeat it for more.")],
-    profile: Annotated[str, typer.Option(metavar="P", help="Profile of the reads: a bundled name, or a TOML file.")],
+    request: Annotated[Path, typer.Option(metavar="FILE", help="The university's request.")],
+    reads: Annotated[
+        list[str], typer.Option(metavar="FILE", help="Reads: a file or a pattern in quotes; repeat it for more.")
+    ],
+    profile: Annotated[
+        str, typer.Option(metavar="PROFILE", help="The reads' profile: a bundled name, or a TOML file.")
+    ],
     out: Out,
-    targets: Annotated[list[str] | None, typer.Option(metavar="E", help="Files of targets.")] = None,
-    targets_profile: Annotated[str | None, typer.Option(metavar="P", help="Profile of the targets.")] = None,
+    targets: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Targets, likewise.")] = None,
+    targets_profile: Annotated[str | None, typer.Option(metavar="PROFILE", help="The targets' profile.")] = None,
     window: Annotated[
-        str | None, typer.Option(metavar="DAY", help="The window that holds this day; else the oldest open one.")
+        str | None, typer.Option(metavar="DAY", help="The window with this day; else the oldest open one.")
     ] = None,
     authority: Annotated[
-        str | None, typer.Option(metavar="REF", help="Who authorised older reads; kept with the data.")
+        str | None, typer.Option(metavar="REF", help="Who authorised reads older than the agreement says.")
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Row numbers and rules of rejected reads; stays in the force.")
+        Path | None, typer.Option(metavar="FILE", help="A new CSV file for the numbers and rules of rejected reads.")
     ] = None,
 ) -> Outcome:
-    """Answer a request: check, minimise, pseudonymise, seal and sign into one bundle.
+    """Answer a request with a bundle: checked, hashed, sealed.
 
-    Rejected rows are counted and left out. Exit code 1, and nothing written, if no row is left.
+    Only what the agreement lists leaves. Rejected rows are counted and left out. Exit code 1, and nothing written,
+    if no row is left.
     """
     from anpr_share.cli.parsing import day
     from anpr_share.errors import UsageError
@@ -88,7 +101,7 @@ def export(
     from anpr_share.work import exporting
 
     if (targets is None) != (targets_profile is None):
-        raise UsageError("--targets and --targets-profile go together")
+        raise UsageError("--targets and --targets-profile go together", hint="give both, or neither")
     source = exporting.Input(tuple(reads), load_profile(profile))
     others = None
     if targets is not None and targets_profile is not None:
@@ -113,7 +126,10 @@ def inspect(
     *,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
 ) -> Outcome:
-    """Show what a bundle says of itself; needs no key and no site, and proves nothing."""
+    """Show what a bundle says of itself; proves nothing.
+
+    Needs no key and no site.
+    """
     from anpr_share.reports.exchange import inspect_lines
     from anpr_share.work import inspecting
 
@@ -127,12 +143,13 @@ def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
     sender: Annotated[
         Path | None,
-        typer.Option(metavar="IDENTITY", help="The sender's identity, to check the signature without a site."),
+        typer.Option(metavar="IDENTITY", help="The sender's identity.json, to check without a site."),
     ] = None,
 ) -> Outcome:
-    """Verify a bundle: all eight steps at the recipient's site, elsewhere those that need no secret.
+    """Verify a bundle, without loading it.
 
-    Exit code 1 if the sender is not known, and so the signature was not checked.
+    All eight steps at the recipient's site; elsewhere those that need no secret. Exit code 1 if the sender is not
+    known, and so the signature was not checked.
     """
     from anpr_share.cli.opening import has_site
     from anpr_share.documents.identity import Identity
@@ -152,10 +169,13 @@ def load(
     *,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
     receipt: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Where to write the receipt; else into outbox/.")
+        Path | None, typer.Option(metavar="OUT", help="A new file for the receipt; else one in outbox/.")
     ] = None,
 ) -> Outcome:
-    """Verify a bundle, take it into the store under fresh keys, destroy its one-time key, write a receipt."""
+    """Verify a bundle, take it into the store, write a receipt.
+
+    The data are encrypted anew, and the bundle's one-time key is destroyed: no copy of the file opens any more.
+    """
     from anpr_share.reports.exchange import load_lines
     from anpr_share.work import loading
 
@@ -170,10 +190,13 @@ def receipt_create(
     to: Annotated[str, typer.Option(metavar="FORCE", help="The force's id.")],
     out: Out,
     agreement: Annotated[
-        str | None, typer.Option(metavar="ID", help="The agreement, where the site has several.")
+        str | None, typer.Option(metavar="ID", help="The agreement's id; needed where the site has several.")
     ] = None,
 ) -> Outcome:
-    """Sign a receipt for everything loaded, refused or deleted since the last one."""
+    """Sign a receipt for all that was not yet reported.
+
+    What was loaded, refused or deleted since the last receipt of this command.
+    """
     from anpr_share.reports.exchange import receipt_lines
     from anpr_share.work import receipting
 
@@ -185,7 +208,10 @@ def receipt_create(
 def receipt_accept(
     invocation: Invocation, *, file: Annotated[Path, typer.Argument(metavar="FILE", help="A university's receipt.")]
 ) -> Outcome:
-    """Record a receipt and compare it with what was exported. Exit code 1 if they disagree."""
+    """Record a receipt and compare it with what was exported.
+
+    Exit code 1 if they disagree.
+    """
     from anpr_share.reports.exchange import receipt_lines
     from anpr_share.work import receipting
 
@@ -195,12 +221,13 @@ def receipt_accept(
 
 
 def receipt_list(invocation: Invocation) -> Outcome:
-    """List the receipts made or received, compared with what was exported. Exit code 1 if any disagrees."""
-    from anpr_share.reports.exchange import receipt_lines
+    """List receipts, compared with what was exported.
+
+    Exit code 1 if any disagrees.
+    """
+    from anpr_share.reports.exchange import receipts_lines
     from anpr_share.work import receipting
 
     with opened(invocation) as site:
         result = receipting.listed(site)
-    lines = [line for item in result for line in receipt_lines(item)]
-    answer = not any(item.discrepancies for item in result)
-    return Outcome(result, lines=lines or ["no receipt yet"], answer=answer)
+    return Outcome(result, lines=receipts_lines(result), answer=not any(item.discrepancies for item in result))

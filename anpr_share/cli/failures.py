@@ -25,7 +25,8 @@ from pathlib import Path
 from typer._click import exceptions as click  # typer exports only some; pyproject.toml pins the range tested
 from typer.core import TyperGroup
 
-from anpr_share.errors import AnprShareError, StorageError
+from anpr_share.errors import AnprShareError, StorageError, VerificationError
+from anpr_share.files import next_step
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.reports import terminal
 from anpr_share.wording import spoken_name
@@ -67,7 +68,7 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
         return StorageError.exit_code
-    if isinstance(error, click.NoArgsIsHelpError):
+    if isinstance(error, click.NoArgsIsHelpError) and not json:
         terminal.say(error.format_message())
         return error.exit_code
     failure = explain(error)
@@ -77,7 +78,7 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         envelope = terminal.error_json(
             command, code=failure.code, message=failure.message, hint=failure.hint, step=failure.step
         )
-        terminal.show([envelope])
+        terminal.show([terminal.Verbatim(envelope)])
     return failure.exit_code
 
 
@@ -85,7 +86,7 @@ def explain(error: BaseException) -> Failure:
     """What may be told about an error."""
     if isinstance(error, AnprShareError):
         step = getattr(error, "step", None)
-        return Failure(error.exit_code, error.code, error.message, error.hint, step)
+        return Failure(error.exit_code, error.code, error.message, error.hint or _next_step(error, step), step)
     if isinstance(error, click.ClickException):
         message, hint = _usage(error)
         return Failure(2, "usage", message, hint)
@@ -95,10 +96,19 @@ def explain(error: BaseException) -> Failure:
         hint = "use a smaller extract or fewer columns, or a machine with more memory"
         return Failure(StorageError.exit_code, StorageError.code, "the work does not fit into memory", hint)
     if isinstance(error, OSError):
-        return Failure(StorageError.exit_code, StorageError.code, _system_refusal(error))
+        return Failure(StorageError.exit_code, StorageError.code, _system_refusal(error), next_step(error))
     where = ", ".join(_own_frames(error)) or "outside of anpr_share"
     hint = "send us this line: it holds nothing of your data"
     return Failure(INTERNAL, "internal", f"internal error ({type(error).__name__}) at {where}", hint)
+
+
+def _next_step(error: AnprShareError, step: int | None) -> str | None:
+    """What to do about bytes that are not what they should be, wherever in them that was found."""
+    if step is not None:
+        return "nothing was loaded; tell the sender which step failed, and ask for the bundle anew"
+    if isinstance(error, VerificationError):
+        return "nothing was changed; get the file anew from where it came, or from a backup"
+    return None
 
 
 def _usage(error: click.ClickException) -> tuple[str, str]:
@@ -109,13 +119,17 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
         name = parameter.opts[0] if parameter.param_type_name == "option" else parameter.display_name_raw.upper()
         if isinstance(error, click.MissingParameter):
             return f"{name} is missing", hint
-        return f"the value of {name} does not fit", hint
+        # A list of words, such as police|university, is our own text.
+        words = (parameter.metavar or "").split("|")
+        return f"the value of {name} does not fit", f"it is one of {', '.join(words)}" if len(words) > 1 else hint
     if isinstance(error, click.NoSuchOption):
         near = sorted(error.possibilities or ())
         return f"there is no option {_typed(error.option_name)}", _perhaps(near) or hint
     if isinstance(error, click.BadOptionUsage):
         takes = "takes no value" if "does not take" in error.message else "needs a value"
         return f"the option {_typed(error.option_name)} {takes}", hint
+    if isinstance(error, click.NoArgsIsHelpError) and context is not None:
+        return f"{context.command_path} needs a command", hint
     if context is None:
         return "the command was put wrongly", hint
     if isinstance(context.command, TyperGroup):

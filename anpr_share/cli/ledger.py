@@ -13,15 +13,15 @@ from anpr_share.cli.opening import opened
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
     ledger = group("ledger", "The log: who did what, when and why, chained and signed.")
-    command(ledger, "show")(ledger_show)
-    command(ledger, "verify")(ledger_verify)
+    command(ledger, "show", example="anpr-share ledger show --last 200")(ledger_show)
+    command(ledger, "verify", example="anpr-share ledger verify")(ledger_verify)
     program.add_typer(ledger, rich_help_panel="Audit")
 
 
 def ledger_show(
     invocation: Invocation,
     *,
-    last: Annotated[int, typer.Option(min=1, help="How many of the latest lines to show.")] = 50,
+    last: Annotated[int, typer.Option(min=1, metavar="N", help="How many lines; 50 unless told.")] = 50,
 ) -> Outcome:
     """Show the latest lines of the ledger."""
     from anpr_share.reports.site import ledger_lines

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -37,7 +38,8 @@ MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, resea
 
 ABOUT = """Linkable number-plate data from a police force to a university.
 
-Without a plate, a camera identity or an over-age read crossing over. The options may stand before or after the command.
+Without a plate, a camera identity or an over-age read crossing over. New here? Run: anpr-share demo. Options
+may stand before or after the command.
 """
 
 
@@ -103,7 +105,9 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name in another script must not end a command on a terminal that cannot show it.
-            stream.reconfigure(errors="backslashreplace")
+            # And a draft or a profile in a file is read again as UTF-8, whatever this system writes by itself.
+            redirected = not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
+            stream.reconfigure(encoding="utf-8" if redirected else None, errors="backslashreplace")
     if not sys.warnoptions:
         # A library's warning may quote data, and means nothing to who sees it here.
         warnings.simplefilter("ignore")

@@ -41,18 +41,18 @@ def document(path: Path) -> bytes:
     with storage_errors(f"{name} cannot be read"), open_regular(path, name) as file:
         data = file.read(_MAX_DOCUMENT + 1)
     if len(data) > _MAX_DOCUMENT:
-        raise FormatError(f"{name} is larger than any document of anpr-share")
+        raise FormatError(f"{name} is larger than any document of anpr-share", hint="perhaps another file was meant")
     return data
 
 
-def asking(invocation: Invocation, *, yes: bool = False) -> Callable[[str], bool]:
-    """Asks a person, or with ``yes`` shows the text and takes it as agreed."""
+def asking(invocation: Invocation, *, instead: str, yes: bool = False) -> Callable[[str], bool]:
+    """Asks a person, or with ``yes`` shows the text and takes it as agreed; ``instead`` says how to do without."""
 
     def confirm(text: str) -> bool:
         if yes:
             invocation.say(text)
             return True
-        return terminal.ask(text.rstrip("?"), instead="give --yes, after reading the terms")
+        return terminal.ask(text.rstrip("?"), instead=instead)
 
     return confirm
 

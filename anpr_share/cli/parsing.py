@@ -13,7 +13,7 @@ def day(text: str) -> date:
     try:
         return periods.parse_day(text)
     except FormatError:
-        raise UsageError("a day is written YYYY-MM-DD, such as 2026-10-01") from None
+        raise UsageError("a day is written YYYY-MM-DD", hint="such as 2026-10-01") from None
 
 
 def duration(text: str) -> periods.Duration:

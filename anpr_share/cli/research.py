@@ -12,7 +12,8 @@ from anpr_share.cli.opening import opened
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    command(program, "link", panel="Research")(link)
+    example = 'anpr-share link --purpose "regularity of journeys" --format csv > linked.csv'
+    command(program, "link", panel="Research", example=example)(link)
 
 
 def link(
@@ -20,16 +21,17 @@ def link(
     *,
     purpose: Annotated[str, typer.Option(metavar="TEXT", help="What this look is for; it is logged.")],
     agreement: Annotated[
-        str | None, typer.Argument(metavar="[AGREEMENT]", help="Needed where there are several.")
+        str | None, typer.Argument(metavar="AGREEMENT", help="Its id; needed where the site has several.")
     ] = None,
     output: Annotated[
         Literal["table", "csv", "parquet", "arrow"],
-        typer.Option("--format", help="What is written to standard output."),
+        typer.Option("--format", metavar="table|csv|parquet|arrow", help="How rows are printed; table unless told."),
     ] = "table",
 ) -> Outcome:
-    """Link reads to targets: one row for each read of a target vehicle and target row.
+    """Print the reads of target vehicles.
 
-    Rows go to standard output and are personal data: whoever redirects them answers for their deletion.
+    One row for each read of a target vehicle and target row. Rows go to standard output and are personal data:
+    whoever redirects them answers for their deletion.
     """
     from anpr_share.reports.frames import write_frame
     from anpr_share.work import reading

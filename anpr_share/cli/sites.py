@@ -10,19 +10,23 @@ import typer
 from anpr_share.cli.common import Invocation, Outcome, command, group, read_passphrase
 from anpr_share.cli.opening import asking, document, opened
 
+_FINGERPRINT = "give --fingerprint, with what the partner read out"
+
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
-    command(program, "init", panel="Start")(init)
-    command(program, "status", panel="Site")(status)
+    example = 'anpr-share init north --role police --name "Northshire Police"'
+    command(program, "init", panel="Start", example=example)(init)
+    command(program, "status", panel="Site", example="anpr-share status --site university")(status)
     partner = group("partner", "Partners: other sites, known by their fingerprints.")
-    command(partner, "add")(partner_add)
-    command(partner, "list")(partner_list)
-    command(partner, "replace")(partner_replace)
-    command(partner, "revoke")(partner_revoke)
+    command(partner, "add", example="anpr-share partner add south-identity.json")(partner_add)
+    command(partner, "list", example="anpr-share partner list")(partner_list)
+    command(partner, "replace", example="anpr-share partner replace south-identity.json")(partner_replace)
+    command(partner, "revoke", example="anpr-share partner revoke southshire-police")(partner_revoke)
     program.add_typer(partner, rich_help_panel="Site")
     passphrase = group("passphrase", "The passphrase that opens this site.")
-    command(passphrase, "change")(passphrase_change)
+    example = "anpr-share passphrase change --new-passphrase-file new"
+    command(passphrase, "change", example=example)(passphrase_change)
     program.add_typer(passphrase, rich_help_panel="Site")
 
 
@@ -30,14 +34,21 @@ def init(
     invocation: Invocation,
     *,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
-    role: Annotated[Literal["police", "university"], typer.Option(help="What this organisation is.")],
-    name: Annotated[str, typer.Option(help="The organisation's name, for people.")],
+    role: Annotated[
+        Literal["police", "university"], typer.Option(metavar="police|university", help="What this organisation is.")
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The organisation's name, for people.")],
     identifier: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="Its short id; else made from the name.")
+        str | None,
+        typer.Option("--id", metavar="ID", help="Its short id; else made from the name, lower case with hyphens."),
     ] = None,
 ) -> Outcome:
-    """Make a new site: its keys, its ledger, and an identity to hand to partners."""
-    from anpr_share.documents.identity import spoken
+    """Make a new site: its keys, its ledger, its identity.
+
+    Writes the site into DIR and prints the fingerprint to read out to partners. It is opened by a passphrase of at
+    least twelve characters, which is asked for or read from a file.
+    """
+    from anpr_share.reports.site import init_lines
     from anpr_share.work import setup
 
     result = setup.create(
@@ -49,21 +60,13 @@ def init(
         clock=invocation.clock,
         actor=invocation.actor,
     )
-    return Outcome(
-        result,
-        lines=[
-            f"made the site {result.site} ({result.role}) in {directory}",
-            f"its identity, to hand to partners: {result.identity}",
-            f"its fingerprint, to read out to them: {spoken(result.fingerprint)}",
-            "next: anpr-share partner add FILE, with the identity of each partner",
-        ],
-    )
+    return Outcome(result, lines=init_lines(result))
 
 
 def status(invocation: Invocation) -> Outcome:
-    """Show one screen: agreements, requests, days held, what is deleted next, warnings.
+    """Show what is agreed, asked for, held and due for deletion.
 
-    Needs no passphrase and changes nothing. Exit code 1 if something is overdue.
+    Also what to do next, and warnings. Needs no passphrase and changes nothing. Exit code 1 if something is overdue.
     """
     from anpr_share.reports.site import status_lines
     from anpr_share.work.status import status as read
@@ -78,7 +81,7 @@ def partner_add(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The partner's identity.json.")],
     fingerprint: Annotated[
-        str | None, typer.Option(metavar="F", help="What the partner read out; else it is shown and you are asked.")
+        str | None, typer.Option(metavar="TEXT", help="What the partner read out; else it is shown, and you are asked.")
     ] = None,
 ) -> Outcome:
     """Pin another site's identity by its fingerprint.
@@ -86,27 +89,23 @@ def partner_add(
     Compare the fingerprint over the telephone or on signed paper, never by the way that the file came.
     """
     from anpr_share.documents.identity import Identity
+    from anpr_share.reports.site import pinned_lines
     from anpr_share.work import partners
 
     identity = Identity.parse(document(file))
     with opened(invocation) as site:
-        result = partners.pin(site, identity, fingerprint, asking(invocation))
-    return Outcome(result, lines=[f"pinned {result.name} ({result.id}, {result.role})"])
+        result = partners.pin(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
+    return Outcome(result, lines=pinned_lines(result))
 
 
 def partner_list(invocation: Invocation) -> Outcome:
     """List the partners and their fingerprints."""
-    from anpr_share.documents.identity import spoken
+    from anpr_share.reports.site import partner_lines
     from anpr_share.work import partners
 
     with opened(invocation, unlock=False) as site:
         result = partners.listed(site)
-    if not result:
-        return Outcome(result, lines=["no partner yet: anpr-share partner add FILE"])
-    lines = []
-    for item in result:
-        lines += [f"{item.id}  {item.name} ({item.role}, {item.status})", f"  {spoken(item.fingerprint)}"]
-    return Outcome(result, lines=lines)
+    return Outcome(result, lines=partner_lines(result))
 
 
 def partner_replace(
@@ -114,43 +113,52 @@ def partner_replace(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The partner's new identity.json.")],
     fingerprint: Annotated[
-        str | None, typer.Option(metavar="F", help="What the partner read out; else it is shown and you are asked.")
+        str | None, typer.Option(metavar="TEXT", help="What the partner read out; else it is shown, and you are asked.")
     ] = None,
 ) -> Outcome:
-    """Pin a partner's new identity in place of the old one, compared anew.
+    """Pin a partner's new identity in place of the old one.
 
-    Agreements list identities whole, so a new version of each must be signed before data can move again.
+    Its fingerprint is compared anew. Agreements list identities whole, so a new version of each must be signed
+    before data can move again.
     """
     from anpr_share.documents.identity import Identity
+    from anpr_share.reports.site import replaced_lines
     from anpr_share.work import partners
 
     identity = Identity.parse(document(file))
     with opened(invocation) as site:
-        result = partners.replace(site, identity, fingerprint, asking(invocation))
-    return Outcome(result, lines=[f"pinned the new identity of {result.name} ({result.id})"])
+        result = partners.replace(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
+    return Outcome(result, lines=replaced_lines(result))
 
 
 def partner_revoke(
     invocation: Invocation, *, partner: Annotated[str, typer.Argument(metavar="ID", help="The partner's id.")]
 ) -> Outcome:
-    """Trust a partner no more: nothing it signs is accepted, nothing is exported to it."""
+    """Trust a partner no more.
+
+    Nothing it signs is accepted, and nothing is exported to it.
+    """
+    from anpr_share.reports.site import revoked_lines
     from anpr_share.work import partners
 
     with opened(invocation) as site:
         result = partners.revoke(site, partner)
-    return Outcome(result, lines=[f"revoked {result.id}: tell the other parties of your agreements"])
+    return Outcome(result, lines=revoked_lines(result))
 
 
 def passphrase_change(
     invocation: Invocation,
     *,
-    new_passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="A file that holds the new passphrase.")],
+    new_passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="Holds the new passphrase.")],
 ) -> Outcome:
-    """Change the passphrase. Data and keys stay as they are."""
+    """Change the passphrase; data and keys stay as they are.
+
+    Copies of the old vault.db still open with the old one.
+    """
     from anpr_share.work.setup import change_passphrase
 
     new = read_passphrase(new_passphrase_file)
     with opened(invocation) as site:
         change_passphrase(site, new)
         site_id = site.identity.site
-    return Outcome({"site": site_id}, lines=["the passphrase was changed; the old one opens nothing any more"])
+    return Outcome({"site": site_id}, lines=["the passphrase was changed; the old one opens this site no more"])

@@ -166,19 +166,34 @@ def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement |
 def parse_draft(text: str) -> AgreementPayload:
     """Read an edited draft. Raises :class:`FormatError` that names the field, or :class:`VerificationError`."""
     if len(text) > MAX_CHARACTERS:
-        raise FormatError(f"the draft is longer than {MAX_CHARACTERS} characters")
+        raise FormatError(
+            f"the draft is longer than {MAX_CHARACTERS} characters",
+            hint="shorten title, purpose and legal basis, or list fewer parties",
+        )
     values = read_toml(text, "the draft", parse_float=str)
     try:
         fields = {name: _plain(value, (name,)) for name, value in values.items()}
     except RecursionError:
-        raise FormatError("the draft is nested too deeply") from None
+        raise FormatError(
+            "the draft is nested too deeply", hint="begin with a new draft: anpr-share agreement draft --party IDENTITY"
+        ) from None
     if "format" in fields:
-        raise FormatError("the draft is not valid: format: unknown field")
+        raise FormatError(
+            "the draft is not valid: format: unknown field", hint="take the line out: the format is not for you to set"
+        )
     for name in _FREE_TEXT:
         if isinstance(value := fields.get(name), str):
             fields[name] = " ".join(value.split())
     filled = dict.fromkeys(_OPTIONAL) | fields | {"format": 1}
-    terms = validate(AgreementPayload, canonical.encode(filled), "draft")
+    if blank := [name for name in ("id", *_FREE_TEXT) if not str(fields.get(name, "?")).strip()]:
+        raise FormatError(
+            f"the draft is not filled in: {', '.join(blank)} {'is' if len(blank) == 1 else 'are'} empty",
+            hint="open it in an editor, and write between the quotes",
+        )
+    try:
+        terms = validate(AgreementPayload, canonical.encode(filled), "draft")
+    except FormatError as error:
+        raise FormatError(error.message, hint="change it in the draft, where a comment explains it") from None
     identities_of(terms)
     return terms
 
@@ -190,7 +205,10 @@ def _plain(value: object, path: tuple[int | str, ...]) -> object:
     if isinstance(value, list):
         return [_plain(item, (*path, number)) for number, item in enumerate(value)]
     if isinstance(value, datetime | time):
-        raise FormatError(f"the draft is not valid: {path_text(path)}: must be a day as YYYY-MM-DD, without a time")
+        raise FormatError(
+            f"the draft is not valid: {path_text(path)}: must be a day as YYYY-MM-DD, without a time",
+            hint="such as 2026-10-01, without quotes",
+        )
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -93,10 +93,16 @@ def parse(data: bytes, kind: str, *, limit: int = canonical.MAX_BYTES) -> Envelo
     """Parse an envelope of one kind, strictly. Says nothing about who signed it. Raises :class:`FormatError`."""
     value = canonical.decode(data, limit=limit)
     if not isinstance(value, dict) or set(value) != {"payload", "payloadType", "signatures"}:
-        raise FormatError("this file is not a signed document of anpr-share")
+        raise FormatError(
+            "this file is not a signed document of anpr-share",
+            hint="was another file meant? documents end in .json, bundles in .anpr.zip, drafts in .toml",
+        )
     media, signatures = value["payloadType"], value["signatures"]
     if not isinstance(media, str) or not (match := _TYPE.fullmatch(media)):
-        raise FormatError("this file is a signed document of a kind or version that this program does not know")
+        raise FormatError(
+            "this file is a signed document of a kind or version that this program does not know",
+            hint="a newer anpr-share may know it: anpr-share --version",
+        )
     if not isinstance(signatures, list) or not 1 <= len(signatures) <= MAX_SIGNATURES:
         raise FormatError(f"a signed document carries between 1 and {MAX_SIGNATURES} signatures")
     parsed = tuple(_parse_signature(item) for item in signatures)
@@ -106,7 +112,8 @@ def parse(data: bytes, kind: str, *, limit: int = canonical.MAX_BYTES) -> Envelo
     envelope = Envelope(match[1], from_base64(value["payload"]), parsed)
     if envelope.kind != kind:
         raise FormatError(
-            f"this is a signed document of the kind {spoken_kind(envelope.kind)}, not {spoken_kind(kind)}"
+            f"this is a signed document of the kind {spoken_kind(envelope.kind)}, not {spoken_kind(kind)}",
+            hint="give the file that this command asks for: run it with --help",
         )
     return envelope
 
@@ -137,7 +144,10 @@ def verify(envelope: Envelope, public: bytes) -> bytes:
 def verify_one(envelope: Envelope, signature: Signature, public: bytes) -> None:
     """Check one signature of an envelope against a key. Raises :class:`VerificationError`."""
     if signature.key_id != key_id(public):
-        raise VerificationError(f"a {spoken_kind(envelope.kind)} is signed by another key than expected")
+        raise VerificationError(
+            f"a {spoken_kind(envelope.kind)} is signed by another key than expected",
+            hint="do not use it, and tell whoever it seems to come from",
+        )
     verify_signature(public, signature.value, pae(payload_type(envelope.kind), envelope.payload))
 
 

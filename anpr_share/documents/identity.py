@@ -81,9 +81,10 @@ class Identity:
         return cls(payload.site, payload.name, payload.role, signing, encryption, envelope.digest, data)
 
 
-def spoken(fingerprint: str) -> str:
-    """A fingerprint in groups of four that a person can read out."""
-    return " ".join(fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4))
+def spoken(fingerprint: str, *, indent: int = 0) -> str:
+    """A fingerprint as a person reads it out: groups of four, eight to a line; ``indent`` is of the second line."""
+    groups = [fingerprint[start : start + 4] for start in range(0, len(fingerprint), 4)]
+    return f"\n{'':{indent}}".join(" ".join(groups[start : start + 8]) for start in range(0, len(groups), 8))
 
 
 def unspoken(text: str) -> str:

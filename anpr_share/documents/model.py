@@ -210,7 +210,7 @@ def build(model: type[T], what: str, fields: Mapping[str, object]) -> T:
     try:
         return model.model_validate(dict(fields), strict=True)
     except ValidationError as error:
-        raise UsageError(f"the {what} would not be valid: {_first_fault(error)}") from None
+        raise _unusable(what, error) from None
 
 
 def short_text(text: str, what: str) -> str:
@@ -221,7 +221,11 @@ def short_text(text: str, what: str) -> str:
     try:
         return _SHORT_TEXT.validate_python(text)
     except ValidationError as error:
-        raise UsageError(f"the {what} would not be valid: {_first_fault(error)}") from None
+        raise _unusable(what, error) from None
+
+
+def _unusable(what: str, error: ValidationError) -> UsageError:
+    return UsageError(f"the {what} would not be valid: {_first_fault(error)}", hint="put it in another way")
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -5,24 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anpr_share.documents.identity import spoken
-from anpr_share.reports.terminal import Table
+from anpr_share.reports.terminal import Table, near
+from anpr_share.reports.words import count, moment, size
+from anpr_share.tables.phrases import PHRASES
+from anpr_share.work.accounting import WITHHELD
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anpr_share.documents.manifest import TableQuality
+    from anpr_share.reports.terminal import Line
     from anpr_share.work.exporting import ExportResult
     from anpr_share.work.inspecting import InspectResult
     from anpr_share.work.loading import LoadResult, VerifyResult
+    from anpr_share.work.pseudonymising import PseudonymiseResult
     from anpr_share.work.receipting import ReceiptResult
+    from anpr_share.work.requesting import RequestResult
 
 
-def export_lines(result: ExportResult) -> list[str | Table]:
+def request_lines(result: RequestResult) -> list[Line]:
+    """What was asked for, until when it can be answered, and by whom."""
+    windows = "one window" if len(result.windows) == 1 else f"{len(result.windows)} windows"
+    return [
+        f"wrote {near(result.path)}: a request to {result.recipient}",
+        f"{windows}, {result.windows[0].first} to {result.windows[-1].last}",
+        f"the last answer must be loaded by {moment(result.expires, result.timezone)}",
+        f"next: send it to {result.recipient}, which does: anpr-share export --request FILE",
+    ]
+
+
+def pseudonymise_lines(result: PseudonymiseResult) -> list[Line]:
+    """The accounting of an extract, and when the output must be gone."""
+    return [
+        f"wrote {near(result.path)}",
+        Table(("table", "rows", ""), account(result.account)),
+        f"it is personal data, and must be deleted by {moment(result.delete_by, result.timezone)}",
+    ]
+
+
+def export_lines(result: ExportResult) -> list[Line]:
     """The accounting of an export: every row of the extract is in one of its lines."""
-    lines: list[str | Table] = [
-        f"wrote {result.path} ({size(result.bytes)}): days {result.first} to {result.last} for {result.recipient}",
+    lines: list[Line] = [
+        f"wrote {near(result.path)} ({size(result.bytes)})",
+        f"days {result.first} to {result.last}, for {result.recipient}",
         Table(("table", "rows", ""), [row for table in result.tables for row in account(table)]),
     ]
     lines += [f"note: {warning}" for warning in result.warnings]
-    lines.append(f"next: send it to {result.recipient}, and expect a receipt: anpr-share receipt accept FILE")
+    lines.append(f"next: send it to {result.recipient}; when its receipt comes: anpr-share receipt accept FILE")
     return lines
 
 
@@ -32,8 +61,8 @@ def account(table: TableQuality) -> list[tuple[str | int, ...]]:
     if table.split:
         rows.append(("", table.split, "more, from cells with several plates"))
     rows.append(("", table.rows_out, "released"))
-    rows += [("", count, f"rejected: {rule}") for rule, count in sorted(table.rejected.items())]
-    rows += [("", count, f"withheld: {reason}") for reason, count in sorted(table.withheld.items())]
+    rows += [("", number, f"rejected: {rule}{_meaning(rule)}") for rule, number in sorted(table.rejected.items())]
+    rows += [("", number, f"withheld: {why}{_meaning(why)}") for why, number in sorted(table.withheld.items())]
     if table.ambiguous:
         rows.append(("", table.ambiguous, "of those released have an ambiguous plate"))
     if table.duplicates:
@@ -41,15 +70,20 @@ def account(table: TableQuality) -> list[tuple[str | int, ...]]:
     return rows
 
 
-def inspect_lines(result: InspectResult) -> list[str | Table]:
+def _meaning(rule: str) -> str:
+    phrase = PHRASES.get(rule) or WITHHELD.get(rule)
+    return f", {phrase.meaning}" if phrase is not None else ""
+
+
+def inspect_lines(result: InspectResult) -> list[Line]:
     """A manifest in short."""
     return [
         f"bundle      {result.bundle}",
         f"agreement   {result.agreement}",
         f"window      {result.first} to {result.last}",
         f"made        {result.created:%Y-%m-%d %H:%M} UTC, plates by {result.normaliser}, key check {result.key_check}",
-        f"sender      {spoken(result.sender)}",
-        f"recipient   {spoken(result.recipient)}",
+        f"sender      {spoken(result.sender, indent=12)}",
+        f"recipient   {spoken(result.recipient, indent=12)}",
         Table(
             ("table", "days", "parts", "rows", "size", "columns"),
             [
@@ -64,14 +98,15 @@ def inspect_lines(result: InspectResult) -> list[str | Table]:
                 for item in result.tables
             ],
         ),
-        "nothing of this is proved: anpr-share verify BUNDLE",
+        "nothing of this is proved",
+        "next: anpr-share verify BUNDLE",
     ]
 
 
-def verify_lines(result: VerifyResult) -> list[str | Table]:
+def verify_lines(result: VerifyResult) -> list[Line]:
     """How far a bundle was verified."""
-    steps = ", ".join(str(step) for step in result.steps)
-    lines: list[str | Table] = [f"bundle {result.bundle}: steps {steps} passed"]
+    steps = "all eight steps" if len(result.steps) == 8 else f"steps {', '.join(str(step) for step in result.steps)}"
+    lines: list[Line] = [f"bundle {result.bundle}", f"{steps} passed"]
     if result.sender is not None:
         lines.append(f"signed by {result.sender}")
     if result.note is not None:
@@ -79,43 +114,45 @@ def verify_lines(result: VerifyResult) -> list[str | Table]:
     return lines
 
 
-def load_lines(result: LoadResult) -> list[str | Table]:
+def load_lines(result: LoadResult) -> list[Line]:
     """What a load took into the store."""
     if result.again:
-        return [f"bundle {result.bundle} was loaded before; its receipt is again in {result.receipt}"]
-    lines: list[str | Table] = [
-        f"loaded bundle {result.bundle} of {result.sender}: "
-        + ", ".join(f"{count:,} {table}" for table, count in sorted(result.rows.items())),
+        return [
+            f"bundle {result.bundle} was loaded before; nothing was changed",
+            f"wrote its receipt again: {near(result.receipt)}",
+        ]
+    lines: list[Line] = [
+        f"loaded bundle {result.bundle} of {result.sender}",
+        ", ".join(f"{number:,} {table}" for table, number in sorted(result.rows.items())),
     ]
     if result.expired:
-        lines.append(f"{result.expired:,} rows had expired and were not kept")
+        lines.append(f"{count(result.expired, 'row')} had expired and were not kept")
+        lines += [f"note: {note}" for note in result.notes]
     lines += [
         "its one-time key is destroyed: no copy of the bundle file can be opened any more",
-        f"next: send the receipt to {result.sender}: {result.receipt}",
+        f"wrote a receipt: {near(result.receipt)}",
+        f"next: send the receipt to {result.sender}, which does: anpr-share receipt accept FILE",
     ]
     return lines
 
 
-def receipt_lines(result: ReceiptResult) -> list[str | Table]:
+def receipt_lines(result: ReceiptResult) -> list[Line]:
     """One receipt, and where it disagrees."""
-    lines: list[str | Table] = [
+    lines: list[Line] = [
         f"receipt of {result.at:%Y-%m-%d %H:%M} UTC, {result.agreement}, {result.partner}",
         f"  bundles loaded: {result.loaded}, refused: {result.refused}; deletions: {result.deleted}",
     ]
     if result.path is not None:
-        lines.append(f"wrote {result.path}")
+        lines.append(f"wrote {near(result.path)}")
+        lines.append(f"next: send it to {result.partner}, which does: anpr-share receipt accept FILE")
     if result.discrepancies:
         lines += [f"  disagrees: {fault}" for fault in result.discrepancies]
+        lines.append(f"next: ask {result.partner} about it before more is exported")
     elif result.compared:
         lines.append("  agrees with what this site exported")
     return lines
 
 
-def size(count: int) -> str:
-    """A number of bytes as people read it."""
-    amount = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{count} bytes"
+def receipts_lines(found: Sequence[ReceiptResult]) -> list[Line]:
+    """All receipts."""
+    return [line for item in found for line in receipt_lines(item)] or ["no receipt yet"]

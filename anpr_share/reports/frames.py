@@ -40,7 +40,7 @@ def glance(frame: pl.DataFrame) -> list[str | Table]:
     content: list[str | Table] = [Table(frame.columns[:fitting], [row[:fitting] for row in shown])]
     if hidden := frame.columns[fitting:]:
         content.append(f"and the columns {', '.join(hidden)}")
-    content.append(f"{frame.height:,} rows; --format csv prints them all")
+    content.append(f"{frame.height:,} rows; --format csv prints them all" if frame.height else "no row")
     return content
 
 
@@ -49,5 +49,5 @@ def _cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, str) and len(value) == 2 * TOKEN_BYTES and not value.strip("0123456789abcdef"):
-        return f"{value[:6]}…"
+        return f"{value[:6]}..."
     return "" if value is None else str(value)

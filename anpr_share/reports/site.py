@@ -3,66 +3,140 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from anpr_share.reports.terminal import Table
+from anpr_share.documents.identity import spoken
+from anpr_share.reports.terminal import Table, near
+from anpr_share.reports.words import count, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
-    from anpr_share.work.status import AgreementStatus, StatusResult
+    from anpr_share.work.partners import PartnerResult
+    from anpr_share.work.setup import SetupResult
+    from anpr_share.work.status import AgreementStatus, RequestStatus, StatusResult
 
 
-def status_lines(result: StatusResult) -> list[str | Table]:
+_WINDOWS_SHOWN = 6
+
+
+def init_lines(result: SetupResult) -> list[Line]:
+    """A new site, and what to hand to partners."""
+    return [
+        f"made the site {result.site} ({result.role}): {near(result.identity.parent)}",
+        f"its identity, to hand to partners: {near(result.identity)}",
+        "its fingerprint, to read out to them:",
+        f"  {spoken(result.fingerprint, indent=2)}",
+        "keep the passphrase safe: nobody can open the site without it",
+        "next: draft an agreement: anpr-share agreement draft --party IDENTITY --party IDENTITY",
+        "next: or sign one that you were sent: anpr-share agreement sign FILE -o OUT",
+    ]
+
+
+def pinned_lines(result: PartnerResult) -> list[Line]:
+    """A partner that is trusted from now on."""
+    return [
+        f"pinned {result.name} ({result.id}, {result.role}): what it signs is accepted here from now on",
+        "next: an agreement with it: anpr-share agreement draft, or agreement sign FILE -o OUT",
+    ]
+
+
+def replaced_lines(result: PartnerResult) -> list[Line]:
+    """A partner's new identity."""
+    return [
+        f"pinned the new identity of {result.name} ({result.id})",
+        "next: a new version of each agreement with it, which lists its identity whole",
+    ]
+
+
+def revoked_lines(result: PartnerResult) -> list[Line]:
+    """A partner that is trusted no more."""
+    return [f"revoked {result.id}", "next: tell the other parties of your agreements, whose sites do not learn of it"]
+
+
+def partner_lines(found: Sequence[PartnerResult]) -> list[Line]:
+    """All partners with their fingerprints."""
+    lines: list[Line] = []
+    for item in found:
+        lines += [f"{item.id}  {item.name} ({item.role}, {item.status})", f"  {spoken(item.fingerprint, indent=2)}"]
+    return lines or [
+        "no partner yet",
+        "next: anpr-share partner add FILE, or sign an agreement, which pins its parties",
+    ]
+
+
+def status_lines(result: StatusResult) -> list[Line]:
     """One screen about a site."""
-    lines: list[str | Table] = [
-        f"{result.name} ({result.site}, {result.role}) at {result.now:%Y-%m-%d %H:%M} UTC",
+    lines: list[Line] = [
+        f"{result.name} ({result.site}, {result.role})",
+        f"at {result.now:%Y-%m-%d %H:%M} UTC",
         f"{count(result.partners, 'partner')}, {count(result.ledger_lines, 'ledger line')}",
     ]
     if not result.agreements:
-        lines.append("no agreement is in force here yet: anpr-share agreement accept FILE")
+        lines += ["", "no agreement is in force here yet"]
     for agreement in result.agreements:
-        lines += ["", *_agreement_lines(agreement)]
+        lines += ["", *_agreement_lines(agreement, result.role)]
     if result.requests:
-        lines += [
-            "",
-            Table(
-                ("request", "agreement", "partner", "answered", "open", "expired"),
-                [
-                    (item.request[:12], item.agreement, item.partner, item.used, item.open, item.expired)
-                    for item in result.requests
-                ],
-            ),
-        ]
-    lines += ["", *(f"overdue: {text}" for text in result.overdue)] if result.overdue else []
+        lines += ["", *_request_lines(result.requests, "from" if result.role == "police" else "to")]
+    if result.overdue or result.warnings:
+        lines.append("")
+    lines += [f"overdue: {text}" for text in result.overdue]
     lines += [f"warning: {text}" for text in result.warnings]
+    if result.next:
+        lines += ["", *(f"next: {text}" for text in result.next)]
     return lines
 
 
-def _agreement_lines(item: AgreementStatus) -> list[str]:
+def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
     state = "in force" if item.in_force else "NOT in force"
-    lines = [f"{item.agreement} version {item.version}: {item.title}", f"  {state}, {item.starts} to {item.ends}"]
+    lines: list[Line] = [
+        f"{item.agreement} version {item.version}: {item.title}",
+        f"  {state}, {item.starts} to {item.ends}, days as in {item.timezone}",
+    ]
+    if role == "police":
+        lines.append(f"  {count(item.bundles, 'bundle')} exported")
+        lines.append(f"  the linkage key is {'' if item.linkage_key else 'NOT '}here")
+        return lines
+    lines.append(f"  {count(item.bundles, 'bundle')} loaded")
     if item.days:
-        lines.append(
-            f"  {count(item.bundles, 'bundle')}; holds {item.rows:,} rows of {count(item.days, 'day')}, "
-            f"{item.first_day} to {item.last_day}"
-        )
+        lines.append(f"  holds {item.rows:,} rows of {count(item.days, 'day')}, {item.first_day} to {item.last_day}")
     else:
-        lines.append(f"  {count(item.bundles, 'bundle')}; holds no days")
+        lines.append("  holds no days")
     if item.next_deletion is not None:
         lines.append(
             f"  next due for deletion: {count(item.next_deletion_days, 'day')}, "
-            f"hidden from {item.next_deletion:%Y-%m-%d %H:%M} UTC on"
+            f"hidden from {moment(item.next_deletion, item.timezone)} on"
         )
     return lines
 
 
-def count(number: int, noun: str) -> str:
-    """``1 day``, ``2 days``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _request_lines(found: Sequence[RequestStatus], way: str) -> list[Line]:
+    """The windows that can still be answered, the nearest end first, and how many others there are."""
+    live = [(request, window) for request in found for window in request.windows if window.state in {"open", "waiting"}]
+    live.sort(key=lambda item: item[1].until)
+    answered, expired = sum(item.used for item in found), sum(item.expired for item in found)
+    lines: list[Line] = [
+        f"{count(len(found), 'request')}; windows: {answered} answered, {len(live)} open, {expired} expired"
+    ]
+    if live:
+        rows = [
+            (
+                f"{window.first} to {window.last}",
+                request.partner,
+                f"{window.until.astimezone(ZoneInfo(request.timezone)):%Y-%m-%d %H:%M}",
+                "" if window.state == "open" else "not over yet",
+            )
+            for request, window in live[:_WINDOWS_SHOWN]
+        ]
+        lines.append(Table(("open window", way, "answer, load by", ""), rows))
+    if len(live) > _WINDOWS_SHOWN:
+        lines.append(f"and {len(live) - _WINDOWS_SHOWN} more; --json lists them all")
+    return lines
 
 
-def ledger_lines(entries: Sequence[Entry], head: int) -> list[str | Table]:
+def ledger_lines(entries: Sequence[Entry], head: int) -> list[Line]:
     """Lines of a ledger as a table."""
     shown = Table(
         ("line", "time (UTC)", "who", "event", "subject"),
@@ -86,9 +160,9 @@ def _numbers(lines: Sequence[int]) -> str:
     return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10:,} more"
 
 
-def check_lines(check: LedgerCheck) -> list[str | Table]:
+def check_lines(check: LedgerCheck) -> list[Line]:
     """What verifying a ledger found."""
-    lines: list[str | Table] = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
+    lines: list[Line] = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
     if check.unsigned_tail:
         lines.append(f"{count(check.unsigned_tail, 'line')} after that not signed yet")
     unsigned = [seq for seq in check.out_of_place if seq > check.signed_to]

@@ -3,7 +3,8 @@
 - What a command was asked for goes to standard output, all talk (progress, warnings, questions) to standard error.
 - Nothing is interpreted: markup and highlighting are off, so a bracket in a name is a bracket; control characters of a
   name are shown as escapes, so that a partner's name cannot move the cursor or colour a verdict.
-- Nothing needs colour, and a line of text is never folded; a table fits 80 columns.
+- Nothing needs colour. A table fits the terminal, and 80 columns elsewhere. A line of text is folded between words on a
+  terminal only: in a pipe or a file it stays one line; and what is meant to be copied is never folded.
 - For machines the same result is one JSON object: ``{"format": 1, "command": …, "status": …, "result": …}``.
 """
 
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from anpr_share.errors import UsageError
@@ -29,6 +32,9 @@ FORMAT = 1
 
 PATIENCE, REDRAW_EVERY, LOG_EVERY = 2.0, 0.2, 10.0
 """Seconds: before progress shows, between two states of its line, between two lines of a log."""
+
+_LABEL = re.compile(r"\s*\S+(?: \S+)*?\s{2,}|\s+")
+"""What begins a line, with text in a column of its own after it."""
 
 STATUS = {0: "success", 1: "no"}
 """The envelope's ``status`` by exit code; every other code is an ``error``."""
@@ -42,18 +48,37 @@ class Table:
     rows: Sequence[Sequence[str | int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """Text that is never folded: a document, a command to copy, JSON."""
+
+    text: str
+
+
+Line = str | Table | Verbatim
+"""One piece of what is shown: text that may be folded, rows, or text as it is."""
+
+
+def near(path: PurePath) -> str:
+    """A path as a person finds it: from here if it lies below the current directory, else whole."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
 def plain(text: str) -> str:
     """The text with every character that does not print written as an escape, line ends excepted."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def show(content: Iterable[str | Table]) -> None:
+def show(content: Iterable[Line]) -> None:
     """Write lines and tables to standard output."""
     for item in content:
         if isinstance(item, Table):
             table(item)
+        elif isinstance(item, Verbatim):
+            _write(item.text, sys.stdout)
         else:
-            _write(item, sys.stdout)
+            _write(_fitted(item, sys.stdout), sys.stdout)
 
 
 def table(content: Table) -> None:
@@ -78,7 +103,7 @@ def table(content: Table) -> None:
 
 def say(text: str) -> None:
     """Tell the person at the terminal something that is not the result."""
-    _write(text, sys.stderr)
+    _write(_fitted(text, sys.stderr), sys.stderr)
 
 
 def warn(text: str) -> None:
@@ -105,7 +130,7 @@ def ask(question: str, *, instead: str) -> bool:
     """
     if not sys.stdin.isatty():
         raise UsageError("this needs an answer, and nobody can be asked here", hint=instead)
-    sys.stderr.write(f"{plain(question)}? [yes/no] ")
+    sys.stderr.write(plain(_fitted(f"{question}? [yes/no] ", sys.stderr)))
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"yes", "y"}
 
@@ -201,6 +226,31 @@ def _key(key: object) -> str:
 def _dumps(value: object) -> str:
     # ASCII, because the reader's encoding is unknown; no NaN, because it is not JSON.
     return json.dumps(value, ensure_ascii=True, allow_nan=False)
+
+
+def _fitted(text: str, stream: IO[str]) -> str:
+    """On a terminal, the text with lines that are too long folded between words, under their beginning."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(line if len(line) < width else _folded(line, width - 1) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    label = _LABEL.match(line)
+    indent = len(label[0]) if label and len(label[0]) <= width // 2 else 2
+    # The question's last blank keeps the answer away from it.
+    end = line[len(line.rstrip()) :]
+    kept = len(line) - len(line.lstrip())
+    folded = textwrap.wrap(
+        line.strip(),
+        max(width, 20),
+        initial_indent=line[:kept],
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(folded) + end
 
 
 def _write(text: str, stream: IO[str]) -> None:

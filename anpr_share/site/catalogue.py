@@ -157,7 +157,8 @@ def accept(connection: Connection, vault: Vault, record: AcceptedAgreement) -> N
     held = agreement(connection, vault, record.id)
     if held is not None and record.version <= held.version:
         raise PolicyError(
-            f"version {held.version} of this agreement was accepted already, and only a higher one replaces it"
+            f"version {held.version} of this agreement was accepted already, and only a higher one replaces it",
+            hint="anpr-share agreement show shows what is in force",
         )
     if held is not None and held.closed_at is not None:
         raise PolicyError("this agreement was closed", hint="data sharing goes on under a new agreement, with a new id")
@@ -209,9 +210,15 @@ def use_window(connection: Connection, vault: Vault, digest: str, first: date, b
     """
     known = one(connection, RequestWindow, vault, "request = ? AND first = ?", digest, first.isoformat())
     if known is None:
-        raise StorageError("no such window of this request is recorded here")
+        raise StorageError(
+            "no such window of this request is recorded here", hint="ask the university for a new request"
+        )
     if known.state == "used":
-        raise PolicyError("this window of the request was answered already", step=5)
+        raise PolicyError(
+            "this window of the request was answered already",
+            step=5,
+            hint="ask for these days anew, with a new request",
+        )
     used = replace(known, state="used", bundle=bundle)
     put(connection, used, vault)
     return used

@@ -20,6 +20,7 @@ from anpr_share.toml import read_toml
 CONFIG_NAME = "site.toml"
 FORMAT = 1
 MAX_CONFIG_BYTES = 64 * 1024
+_BACKUP = "restore site.toml from a backup"
 MAX_NAME = 200
 ROLES = ("police", "university")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -93,13 +94,17 @@ class SiteConfig:
 
     def __post_init__(self) -> None:
         if not is_identifier(self.id):
-            raise FormatError("the site's id is not made of lower-case words and digits joined by hyphens")
+            raise FormatError(
+                "the site's id is not made of lower-case words and digits joined by hyphens", hint=_BACKUP
+            )
         if not self.name.strip() or not self.name.isprintable() or len(self.name) > MAX_NAME:
-            raise FormatError(f"the site's name is not one line of printable text of at most {MAX_NAME} characters")
+            raise FormatError(
+                f"the site's name is not one line of printable text of at most {MAX_NAME} characters", hint=_BACKUP
+            )
         if self.role not in ROLES:
-            raise FormatError("the site's role is neither police nor university")
+            raise FormatError("the site's role is neither police nor university", hint=_BACKUP)
         if not _FINGERPRINT.fullmatch(self.fingerprint):
-            raise FormatError("the site's fingerprint is not 64 hexadecimal digits")
+            raise FormatError("the site's fingerprint is not 64 hexadecimal digits", hint=_BACKUP)
 
 
 def find_site(explicit: Path | None, env: str | None, cwd: Path) -> Path:
@@ -127,7 +132,9 @@ def _require_site(directory: Path, message: str) -> Path:
 def create_directories(root: Path) -> Paths:
     """Make the empty directories of a new site. Raises :class:`UsageError` if ``root`` exists and is not empty."""
     if root.exists() and not root.is_dir():
-        raise UsageError("a site needs a directory, and a file is in its place")
+        raise UsageError(
+            "a site needs a directory, and a file is in its place", hint="name another directory, or move the file away"
+        )
     if root.is_dir():
         with storage_errors("the directory of the new site cannot be read"):
             if any(root.iterdir()):
@@ -158,15 +165,18 @@ def read_config(paths: Paths) -> SiteConfig:
     with storage_errors("site.toml cannot be read"), open_regular(paths.config, "site.toml") as file:
         data = file.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
-        raise FormatError(f"site.toml is larger than {MAX_CONFIG_BYTES} bytes")
+        raise FormatError(f"site.toml is larger than {MAX_CONFIG_BYTES} bytes", hint=_BACKUP)
     try:
         values = read_toml(data.decode("utf-8"), "site.toml")
     except UnicodeDecodeError:
-        raise FormatError("site.toml is not UTF-8 text") from None
+        raise FormatError("site.toml is not UTF-8 text", hint=_BACKUP) from None
     version = values.pop("format", None)
     if type(version) is not int or version != FORMAT:
         raise FormatError(f"site.toml is not of format {FORMAT}", hint="a newer anpr-share may have made this site")
     names = ("id", "name", "role", "fingerprint")
     if set(values) != set(names) or not all(isinstance(values[name], str) for name in names):
-        raise FormatError(f"site.toml must hold exactly {', '.join(names)} as text, and format")
+        raise FormatError(
+            f"site.toml must hold exactly {', '.join(names)} as text, and format",
+            hint=_BACKUP,
+        )
     return SiteConfig(*(values[name] for name in names))

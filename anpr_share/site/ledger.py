@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from anpr_share.site.database import Connection
     from anpr_share.site.vault import Vault
 
+TAMPERED = "change nothing here, keep a copy of this site, and tell whoever is in charge of security"
+"""What to do about a ledger that was altered."""
+
 CHECKPOINT_KIND = "ledger-checkpoint"
 STATUTORY = frozenset({"collection", "alteration", "consultation", "disclosure", "combination", "erasure"})
 """The events that the Data Protection Act 2018 s.62 obliges a site to log."""
@@ -193,7 +196,9 @@ class Ledger:
         try:
             entry = parse_line(line)
         except FormatError as error:
-            raise UsageError(f"this cannot be logged: {error.message}") from None
+            raise UsageError(
+                f"this cannot be logged: {error.message}", hint="give --actor a plain name of one line"
+            ) from None
         mac = _proof(vault, entry) if vault is not None and needs_vault(event) else None
         self._connection.execute("INSERT INTO ledger VALUES (?, ?, ?)", (entry.seq, line, mac))
         return entry.head
@@ -309,13 +314,13 @@ def verify_chain(lines: Iterable[bytes], start: Head) -> Iterator[Entry]:
         try:
             entry = parse_line(line)
         except FormatError as error:
-            raise VerificationError(f"{where}: {error.message}") from None
+            raise VerificationError(f"{where}: {error.message}", hint=TAMPERED) from None
         if entry.seq != before.seq + 1:
-            raise VerificationError(f"{where}: a line was dropped, added or moved")
+            raise VerificationError(f"{where}: a line was dropped, added or moved", hint=TAMPERED)
         if entry.previous != before.hash:
-            raise VerificationError(f"{where}: the line before it was altered")
+            raise VerificationError(f"{where}: the line before it was altered", hint=TAMPERED)
         if last is not None and entry.time < last and entry.event != CLOCK_RESET:
-            raise VerificationError(f"{where}: its time is before the last one's")
+            raise VerificationError(f"{where}: its time is before the last one's", hint=TAMPERED)
         last = entry.time
         before = entry.head
         yield entry
@@ -365,7 +370,9 @@ def verify_ledger(
         out_of_place += following.unproved
         following = next(awaited, None)
     if following is not None:
-        raise VerificationError(f"the ledger ends at line {count}, and a checkpoint signed line {following.seq}")
+        raise VerificationError(
+            f"the ledger ends at line {count}, and a checkpoint signed line {following.seq}", hint=TAMPERED
+        )
     return LedgerCheck(
         lines=count,
         checkpoints=signed,
@@ -379,14 +386,16 @@ def verify_ledger(
 def _require_agreement(checkpoint: Checkpoint, entry: Entry, signed_to: int, site: str) -> None:
     where = f"the checkpoint of line {checkpoint.seq}"
     if checkpoint.site != site:
-        raise VerificationError(f"{where} is another site's")
+        raise VerificationError(f"{where} is another site's", hint=TAMPERED)
     if checkpoint.seq != entry.seq or checkpoint.hash != entry.hash:
-        raise VerificationError(f"{where} contradicts the ledger")
+        raise VerificationError(f"{where} contradicts the ledger", hint=TAMPERED)
     if checkpoint.adopted != checkpoint.seq - signed_to:
-        raise VerificationError(f"{where} does not follow the one before: a checkpoint was dropped, added or moved")
+        raise VerificationError(
+            f"{where} does not follow the one before: a checkpoint was dropped, added or moved", hint=TAMPERED
+        )
 
 
 def _require_line(connection: Connection, checkpoint: Checkpoint) -> None:
     row = connection.row("SELECT line FROM ledger WHERE seq = ?", checkpoint.seq)
     if row is None or line_hash(row[0]) != checkpoint.hash:
-        raise VerificationError(f"the ledger contradicts its checkpoint of line {checkpoint.seq}")
+        raise VerificationError(f"the ledger contradicts its checkpoint of line {checkpoint.seq}", hint=TAMPERED)

@@ -75,6 +75,7 @@ class OpenSite:
         self._clock = clock
         self._lock_seconds = lock_seconds
         self._writing = False
+        self._closed = False
 
     @classmethod
     def create(
@@ -172,6 +173,7 @@ class OpenSite:
         """The connection of the thread that opened the site."""
         if threading.get_ident() != self._thread:
             raise RuntimeError("a site's own connection belongs to the thread that opened it; use connection()")
+        self._require_open()
         return self._db
 
     @property
@@ -189,7 +191,10 @@ class OpenSite:
             own.close()
 
     def require_vault(self) -> Vault:
-        """The open vault. Raises :class:`LockedError` if the site was opened without its passphrase."""
+        """The open vault. Raises :class:`LockedError` if the site was opened without its passphrase, and
+        :class:`UsageError` if it is closed.
+        """
+        self._require_open()
         if self.vault is None:
             raise LockedError("this needs the site's passphrase", hint="give it with --passphrase-file, or when asked")
         return self.vault
@@ -292,7 +297,15 @@ class OpenSite:
     def close(self) -> None:
         """Close the connection and forget the vault key."""
         self.vault = None
+        self._closed = True
         self._db.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UsageError(
+                "this site is closed: its with block has ended, or close() was called",
+                hint="open it again, or do the work inside the with block",
+            )
 
     def __enter__(self) -> Self:
         return self

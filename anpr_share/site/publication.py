@@ -105,7 +105,10 @@ def commit(connection: Connection, publications: Sequence[Publication]) -> None:
             "UPDATE publication SET state = 'committed' WHERE id = ? AND state = 'staging'", (item.id,)
         )
         if changed.rowcount != 1:
-            raise StorageError("a file to be published was not staged, or another command took it for abandoned")
+            raise StorageError(
+                "a file to be published was not staged, or another command took it for abandoned",
+                hint="run the command again",
+            )
 
 
 def finish(connection: Connection, paths: Paths, publications: Sequence[Publication]) -> None:
@@ -234,6 +237,6 @@ def _recorded_publications(connection: Connection, paths: Paths) -> list[tuple[P
     for identifier, final, state in connection.rows("SELECT id, final, state FROM publication ORDER BY rowid"):
         # These rows carry no MAC, because recovery needs no passphrase: the id is all that a deletion depends on.
         if not _ID.fullmatch(identifier) or "\0" in final:
-            raise FormatError("a record of an unfinished file is not one of ours")
+            raise FormatError("a record of an unfinished file is not one of ours", hint="restore site.db from a backup")
         result.append((Publication(identifier, Path(os.path.normpath(paths.root / final))), state))
     return result

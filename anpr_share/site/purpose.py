@@ -22,7 +22,10 @@ def check_purpose(text: str, what: str = "purpose") -> str:
     if not trimmed:
         raise UsageError(f"the {what} is empty", hint="say in a few words what this is for")
     if len(trimmed) > MAX_CHARACTERS or not trimmed.isprintable():
-        raise UsageError(f"the {what} is not one line of printable text of at most {MAX_CHARACTERS} characters")
+        raise UsageError(
+            f"the {what} is not one line of printable text of at most {MAX_CHARACTERS} characters",
+            hint="say it in one short sentence",
+        )
     if may_identify(trimmed):
         raise PolicyError(
             f"the {what} holds what may be a plate or a token, and those never enter the ledger",

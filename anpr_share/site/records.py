@@ -80,7 +80,10 @@ def _write(connection: Connection, verb: str, record: Record, vault: Vault | Non
     columns, stored = list(values), list(values.values())
     if record.AUTHENTICATED:
         if vault is None:
-            raise LockedError("this needs the passphrase: what is recorded here is authenticated")
+            raise LockedError(
+                "this needs the passphrase: what is recorded here is authenticated",
+                hint="give it with --passphrase-file, or when asked",
+            )
         columns.append("mac")
         stored.append(vault.mac(record.TABLE, values))
     listed = ", ".join(f'"{name}"' for name in columns)

@@ -167,7 +167,10 @@ def _read_group(
             _blame(frame, predicate)
         # Whoever writes to a file while it is read, in place, changes its time of change.
         if marks != [_mark(part, file) for part, file in zip(group, files, strict=True)]:
-            raise VerificationError("a part of the store was written to while it was read")
+            raise VerificationError(
+                "a part of the store was written to while it was read",
+                hint="let no other program touch the store, and collect again",
+            )
         return found
 
 
@@ -288,20 +291,34 @@ def _opened(part: LivePart) -> Iterator[BinaryIO]:
     try:
         file = part.path.open("rb")
     except FileNotFoundError:
-        raise StorageError(f"a part of {part.day} is missing from the store") from None
+        raise StorageError(
+            f"a part of {part.day} is missing from the store", hint="ask for its days anew with a new request"
+        ) from None
     except OSError:
-        raise StorageError(f"a part of {part.day} cannot be read") from None
+        raise StorageError(
+            f"a part of {part.day} cannot be read",
+            hint="see whether you may read the site's folder, and whether the disk is sound",
+        ) from None
     with file:
         mark = _mark(part, file)
         if mark not in _verified:
             if mark[1] != part.bytes:
-                raise VerificationError(f"a part of {part.day} has another size than its record")
+                raise VerificationError(
+                    f"a part of {part.day} has another size than its record",
+                    hint="it was damaged or tampered with; ask for its days anew with a new request",
+                )
             try:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             except OSError:
-                raise StorageError(f"a part of {part.day} cannot be read") from None
+                raise StorageError(
+                    f"a part of {part.day} cannot be read",
+                    hint="see whether you may read the site's folder, and whether the disk is sound",
+                ) from None
             if digest != part.sha256:
-                raise VerificationError(f"a part of {part.day} has been changed since it was stored")
+                raise VerificationError(
+                    f"a part of {part.day} has been changed since it was stored",
+                    hint="it was damaged or tampered with; ask for its days anew with a new request",
+                )
             _verified.add(mark)
         yield file
 

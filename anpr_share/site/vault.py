@@ -85,12 +85,18 @@ class Vault:
         if not within or len(salt) != SALT_BYTES:
             raise FormatError("vault.db asks for an unusual key derivation", hint="restore vault.db from a backup")
         if not 0 < len(passphrase) <= MAX_PASSPHRASE_BYTES:
-            raise LockedError("the passphrase does not open this site")
+            raise LockedError(
+                "the passphrase does not open this site",
+                hint="try again, or name the right file with --passphrase-file; nobody can open a site without it",
+            )
         stretched = _stretch(passphrase, salt, memory_kib, iterations, lanes)
         try:
             key = _decrypt(AESGCM(stretched), wrapped, _opening_place(site, salt, memory_kib, iterations, lanes))
         except InvalidTag:
-            raise LockedError("the passphrase does not open this site") from None
+            raise LockedError(
+                "the passphrase does not open this site",
+                hint="try again, or name the right file with --passphrase-file; nobody can open a site without it",
+            ) from None
         return cls(key, site)
 
     def change_passphrase(self, connection: Connection, new: bytes) -> None:
@@ -161,9 +167,12 @@ def secret_names(connection: Connection, kind: str) -> tuple[str, ...]:
 def require_passphrase(passphrase: bytes) -> None:
     """Raise :class:`UsageError` unless this may become the passphrase of a site."""
     if not passphrase:
-        raise UsageError("the passphrase is empty")
+        raise UsageError("the passphrase is empty", hint="take four or more words")
     if len(passphrase) > MAX_PASSPHRASE_BYTES:
-        raise UsageError(f"the passphrase is longer than {MAX_PASSPHRASE_BYTES} bytes")
+        raise UsageError(
+            f"the passphrase is longer than {MAX_PASSPHRASE_BYTES} bytes",
+            hint="take a shorter one: four or more words are enough",
+        )
     if len(passphrase.decode("utf-8", errors="replace")) < MIN_PASSPHRASE_CHARACTERS:
         raise UsageError(
             f"the passphrase is shorter than {MIN_PASSPHRASE_CHARACTERS} characters", hint="take four or more words"

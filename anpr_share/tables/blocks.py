@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Literal, cast
 
 from anpr_share.errors import InputError, StorageError
-from anpr_share.files import open_regular
+from anpr_share.files import next_step, open_regular
 from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             f"{spoken_name(path)} is damaged or cut off: it does not decompress to its end", hint="copy the file again"
         ) from None
     except OSError as error:
-        raise StorageError(f"{spoken_name(path)} cannot be read: {(error.strerror or 'it failed').lower()}") from None
+        reason = (error.strerror or "it failed").lower()
+        raise StorageError(f"{spoken_name(path)} cannot be read: {reason}", hint=next_step(error)) from None
 
 
 def container_of(path: Path) -> Container:

@@ -59,7 +59,7 @@ def check_extract(
     extract = open_extract(paths, profile, profile.fields)
     if rejects is not None and any(path.resolve() == rejects.resolve() for path in extract.paths):
         raise UsageError("the rejects file is one of the extract's files", hint="give it another name")
-    builder = ReportBuilder(profile.table, extract.names)
+    builder = ReportBuilder(profile, extract.names, now)
     judge = _Judge(profile, now)
     with ExitStack() as stack:
         write = stack.enter_context(rejects_file(rejects, extract.names)) if rejects is not None else None

@@ -135,11 +135,19 @@ def _fault(name: str, answer: dict[str, Any], needed: Sequence[str]) -> AnprShar
             hint = "compare its columns with those in the profile"
             return InputError(f"{name} has no column {columns}", hint=hint)
         case "unfit":
-            return InputError(f"{name} holds something other than text, numbers or times in column {columns}")
+            return InputError(
+                f"{name} holds something other than text, numbers or times in column {columns}",
+                hint="write these columns as text, numbers or times, or save the extract as CSV",
+            )
         case "oversize":
-            return InputError(f"{name} holds cells of more than 64 KiB, or too many long ones")
+            return InputError(
+                f"{name} holds cells of more than 64 KiB, or too many long ones",
+                hint="leave the long column out of the extract",
+            )
         case "damaged":
-            return FormatError(f"{name} is a damaged or an encrypted Parquet file")
+            return FormatError(
+                f"{name} is a damaged or an encrypted Parquet file", hint="write the extract anew, without encryption"
+            )
     return FormatError(
         f"{name} is damaged, or needs more memory or time to decode than allowed", hint="write it as CSV"
     )

@@ -210,7 +210,10 @@ def _take_header(name: str, blocks: TextBlocks, form: FileFormat) -> list[str]:
         if row:
             blocks.give_back("".join(lines[lines_read:]).encode())
             if len(row) > MAX_COLUMNS:
-                raise InputError(f"the header line of {name} has more than {MAX_COLUMNS:,} cells")
+                raise InputError(
+                    f"the header line of {name} has more than {MAX_COLUMNS:,} cells",
+                    hint="compare the delimiter in the profile with the file",
+                )
             return [cell.strip() for cell in row]
     raise InputError(f"{name} has no header line", hint="the file is empty, or skip_rows under [file] is too many")
 

@@ -146,7 +146,7 @@ def open_extract(paths: Sequence[str | Path], profile: Profile, fields: Sequence
             raise UsageError(f"{spoken_name(path)} is given twice", hint="its rows would count twice")
         found[where] = path
     if not found:
-        raise UsageError("no extract is given")
+        raise UsageError("no extract is given", hint="name the files after the command")
     return Extract(tuple(found.values()), profile, fields)
 
 

@@ -291,6 +291,7 @@ class CamerasProfile(Profile):
     columns: CamerasColumns
 
 
+_TEMPLATE = "compare it with a bundled one: anpr-share profile show NAME"
 _BY_TABLE: dict[str, type[Profile]] = {"reads": ReadsProfile, "targets": TargetsProfile, "cameras": CamerasProfile}
 
 
@@ -327,11 +328,14 @@ def load_profile(name_or_path: str | Path) -> Profile:
             "the profile cannot be read", hint=f"give a file, or one of {', '.join(bundled_profiles())}"
         ) from None
     if len(raw) > MAX_PROFILE_BYTES:
-        raise FormatError("the profile is larger than 64 KiB")
+        raise FormatError(
+            "the profile is larger than 64 KiB",
+            hint="was another file meant? anpr-share profile show NAME prints one to start from",
+        )
     try:
         return parse_profile(raw.decode("utf-8-sig"))  # Windows' editor writes the mark
     except UnicodeDecodeError:
-        raise FormatError("the profile is not UTF-8 text") from None
+        raise FormatError("the profile is not UTF-8 text", hint="save it as UTF-8 in your editor") from None
 
 
 def parse_profile(text: str) -> Profile:
@@ -347,10 +351,10 @@ def parse_profile(text: str) -> Profile:
     try:
         return _BY_TABLE[table].model_validate(raw)
     except ValidationError as error:
-        raise FormatError(*_explain(error)) from None
+        raise FormatError(_explain(error), hint=_TEMPLATE) from None
 
 
-def _explain(error: ValidationError) -> tuple[str]:
+def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     parts = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
@@ -364,4 +368,4 @@ def _explain(error: ValidationError) -> tuple[str]:
             "value_error": str(first["msg"]).removeprefix("Value error, "),
         }.get(first["type"], "is wrong: " + str(first["msg"])[:1].lower() + str(first["msg"])[1:])
     where = ".".join(parts)
-    return (f"the profile's key {where} {why}" if where else f"the profile is wrong: {why}",)
+    return f"the profile's key {where} {why}" if where else f"the profile is wrong: {why}"

@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from anpr_share import periods
 from anpr_share.errors import StorageError
+from anpr_share.files import next_step
 from anpr_share.tables.checks import RULES
+from anpr_share.tables.phrases import expected
 from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from anpr_share.tables.checks import Prepared
+    from anpr_share.tables.profile import Profile
 
 FIRST_ROWS = 10
 
@@ -51,7 +56,9 @@ class CheckReport:
 
     ``split`` is how many rows more there are because cells held several plates. ``families`` and ``ambiguous`` are of
     the accepted rows, as are ``earliest`` and ``latest`` (of reads). ``resolved`` counts the local times that the
-    profile's settings resolved; ``notes`` say what a person should look at.
+    profile's settings resolved; ``notes`` say what a person should look at. ``expected`` says of the rules that
+    rows fail
+    how the profile or the schema wants a cell, where it does.
     """
 
     table: str
@@ -67,6 +74,7 @@ class CheckReport:
     earliest: datetime | None
     latest: datetime | None
     notes: tuple[str, ...]
+    expected: dict[str, str]
 
     @property
     def ok(self) -> bool:
@@ -77,8 +85,9 @@ class CheckReport:
 class ReportBuilder:
     """Adds batches up to a `CheckReport`, in constant memory."""
 
-    def __init__(self, table: str, files: Sequence[str]) -> None:
-        self._table = table
+    def __init__(self, profile: Profile, files: Sequence[str], now: datetime) -> None:
+        self._profile, self._now = profile, now
+        self._table = profile.table
         self._files = tuple(files)
         self._rows = self._accepted = self._split = self._ambiguous = 0
         self._rejected: dict[str, int] = {}
@@ -122,6 +131,7 @@ class ReportBuilder:
 
     def build(self) -> CheckReport:
         """The report of all batches so far."""
+        failures = self._in_order(self._failures)
         return CheckReport(
             table=self._table,
             files=self._files,
@@ -129,13 +139,14 @@ class ReportBuilder:
             accepted=self._accepted,
             split=self._split,
             rejected=self._in_order(self._rejected),
-            failures=self._in_order(self._failures),
+            failures=failures,
             families=dict(sorted(self._families.items(), key=lambda item: (-item[1], item[0]))),
             ambiguous=self._ambiguous,
             resolved=self._in_order(self._resolved),
             earliest=self._times[0] if self._times else None,
             latest=self._times[1] if self._times else None,
             notes=tuple(self._notes()),
+            expected={rule: text for rule in failures if (text := expected(rule, self._profile)) is not None},
         )
 
     def _add_failures(self, mask: pl.Series, rows: pl.Series, file: int) -> None:
@@ -154,6 +165,13 @@ class ReportBuilder:
             yield "no confidence is above 1: it is per cent here, and yours may run from 0 to 1"
         if self._rejected.get("cells", 0) > self._rows // 2:
             yield "over half of the rows have another number of cells than the header: the delimiter may be wrong"
+        zone = ZoneInfo("Europe/London")  # of an agreement that says no other; none is known here
+        oldest = periods.oldest_kept(self._now, periods.Duration(months=periods.MAX_MONTHS), zone)
+        if self._times and periods.day_of(self._times[0], zone) < oldest:
+            yield (
+                f"some reads are older than 12 months, the longest limit of any agreement: an export leaves out what "
+                f"was captured before {oldest} ({zone.key})"
+            )
 
 
 def _add(counts: dict[str, int], values: pl.Series) -> None:
@@ -187,7 +205,7 @@ def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl
         temporary.replace(path)
     except OSError as error:
         reason = (error.strerror or "it failed").lower()
-        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}") from None
+        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}", hint=next_step(error)) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -142,7 +142,10 @@ def _texts(frame: pl.DataFrame, column: DateColumn) -> tuple[pl.Series, pl.Serie
 def _typed_times(frame: pl.DataFrame, column: TimeColumn) -> Times:
     typed = _only_column(frame, column)
     if typed.dtype != pl.Datetime:
-        raise InputError(f"the column {typed.name} holds days without a time")
+        raise InputError(
+            f"the column {typed.name} holds days without a time",
+            hint="a read needs the time of day: take it into the extract",
+        )
     missing = typed.is_null()
     zone = getattr(typed.dtype, "time_zone", None)
     naive = typed.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zone is not None else typed
@@ -156,7 +159,10 @@ def _typed_times(frame: pl.DataFrame, column: TimeColumn) -> Times:
 
 def _only_column(frame: pl.DataFrame, column: DateColumn) -> pl.Series:
     if len(column.columns) > 1:
-        raise InputError(f"the columns {', '.join(column.columns)} are to be joined, and are not text")
+        raise InputError(
+            f"the columns {', '.join(column.columns)} are to be joined, and are not text",
+            hint="name one column of times, or write them as text",
+        )
     return frame[column.columns[0]]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import cast
 
+from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.manifest import DayCount, TableName, TableQuality
 from anpr_share.periods import Window
+from anpr_share.tables.phrases import PHRASES, Phrase
 
 OUTSIDE_WINDOW = "outside-window"
 EXPIRED = "expired"
@@ -17,6 +20,25 @@ NOT_SAMPLED = "not-sampled"
 VICTIM = "victim"
 CATEGORY_MISSING = "category-missing"
 HANDLING = "handling"
+
+
+WITHHELD: Mapping[str, Phrase] = {
+    OUTSIDE_WINDOW: Phrase(
+        "captured on a day that the window does not ask for",
+        "the extract holds other days than the request asks for: compare the two, or name --window DAY",
+    ),
+    EXPIRED: Phrase("older than the agreement keeps", "ask for, and extract, later days"),
+    NEEDS_AUTHORITY: Phrase(
+        "older than may leave without an authority", "name who authorised these reads with --authority REF"
+    ),
+    NOT_SAMPLED: Phrase("of vehicles outside the agreed sample", "the agreement keeps a share of the vehicles only"),
+    VICTIM: Phrase("a victim's vehicle", "the agreement keeps victims' vehicles in the force"),
+    CATEGORY_MISSING: Phrase(
+        "without a person category, so perhaps a victim's", "complete person_category in the extract"
+    ),
+    HANDLING: Phrase("with a handling code that may not leave", "anpr-share agreement show lists the codes that may"),
+}
+"""Why a row that passes the checks stays in the force, and what to do if it should not."""
 
 
 @dataclass(slots=True)
@@ -65,9 +87,26 @@ def why_none(tally: Tally) -> str:
     return ", ".join(reasons) or "the extract holds no rows"
 
 
-def hint_none(tally: Tally) -> str:
-    """What to do about it."""
+def hint_none(tally: Tally, agreement: Agreement, table: str, now: datetime) -> str:
+    """What to do about it: about the reason of most rows."""
     reasons = (tally.rejected + tally.withheld).most_common(1)
-    if reasons and reasons[0][0] == OUTSIDE_WINDOW:
-        return "the extract holds other days than the request asks for: compare the two, or name --window DAY"
-    return "anpr-share check EXTRACT --profile P shows what is wrong and where"
+    if not reasons:
+        return "see whether this is the right file, and whether the profile's skip_rows skips too much"
+    reason = reasons[0][0]
+    if reason == EXPIRED:
+        return expired_text(agreement, table, now)
+    if reason in WITHHELD:
+        return WITHHELD[reason].advice
+    return f"{PHRASES[reason].meaning}; anpr-share check EXTRACT --profile PROFILE shows where"
+
+
+def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
+    """Which limit has made rows expire, and from which day on rows are within it.
+
+    This goes into the quality record, where what might be a plate is refused: so no id, and no ``P1M``.
+    """
+    limit = agreement.retention(table).words
+    return (
+        f"the agreement keeps {table} for {limit}, so only those from "
+        f"{agreement.oldest_kept(table, now)} on may be shared now ({agreement.zone.key})"
+    )

@@ -33,6 +33,7 @@ from anpr_share.work import partners
 from anpr_share.work.partners import Confirm
 
 LINKAGE = "linkage"
+_RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
 _LINKAGE_BYTES = 32
 
 
@@ -92,7 +93,10 @@ def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult
         ]
     )
     if not confirm(question):
-        raise PolicyError("the agreement was not confirmed, so it was not signed")
+        raise PolicyError(
+            "the agreement was not confirmed, so it was not signed",
+            hint="if a fingerprint differs, call that party; if a term does, have the draft changed",
+        )
     envelope = dsse.add_signature(agreement.envelope, site.signing_key)
     signed = agreements.from_envelope(envelope)
     done = {item.site for item in agreements.signers(signed)}
@@ -133,13 +137,16 @@ def _read(data: bytes, site: OpenSite) -> Agreement:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise FormatError("the draft of the agreement is not UTF-8 text") from None
+            raise FormatError(
+                "the draft of the agreement is not UTF-8 text", hint="save it as UTF-8 in your editor"
+            ) from None
         envelope = dsse.Envelope(agreements.KIND, write(draft.parse_draft(text)), ())
         agreement = agreements.from_envelope(envelope)
     party = agreement.party(site.identity.site)
     if party is None or party.fingerprint != site.identity.fingerprint:
         raise PolicyError(
-            "this site is no party of the agreement", hint="anpr-share agreement draft --party IDENTITY …"
+            "this site is no party of the agreement",
+            hint="have it drafted anew, with this site's identity.json as a --party",
         )
     # What every party reads is also what scripts and reports repeat.
     for what, text in (("title", agreement.terms.title), ("purpose", agreement.terms.purpose)):
@@ -204,7 +211,8 @@ def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement |
         return
     if agreement.terms.supersedes != held.digest:
         raise PolicyError(
-            f"version {agreement.terms.version} does not replace version {held.version}, which is in force here"
+            f"version {agreement.terms.version} does not replace version {held.version}, which is in force here",
+            hint="ask whoever drafted it: a next version names the one in force here",
         )
     before = agreements.parse(held.envelope)
     roles = {(item.site, item.role) for item in agreement.identities}
@@ -214,7 +222,10 @@ def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement |
             hint="a version may add parties; to go on without one, close the agreement and make another",
         )
     if agreement.terms.timezone != before.terms.timezone:
-        raise PolicyError("the new version changes the time zone, and with it what every day is that is held already")
+        raise PolicyError(
+            "the new version changes the time zone, and with it what every day is that is held already",
+            hint="an agreement with other days needs an id of its own",
+        )
     if agreement.terms.ends > before.terms.ends or any(
         _lengthens(agreement.retention(table), before.retention(table)) for table in ("reads", "targets")
     ):
@@ -272,21 +283,36 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
     share, envelope = keyshare.parse(data)
     agreement = current(site, share.agreement_id)
     if share.agreement != agreement.digest:
-        raise PolicyError("the key share belongs to another version of the agreement")
+        raise PolicyError(
+            "the key share belongs to another version of the agreement",
+            hint="ask the first force to accept the version in force and to send its share anew",
+        )
     mine = agreement.identity(site.identity.fingerprint)
     if mine is None or mine.role != "police":
-        raise PolicyError("only police parties of the agreement ever hold its linkage key")
+        raise PolicyError(
+            "only police parties of the agreement ever hold its linkage key",
+            hint="hand the share to the force that it is for",
+        )
     sender = agreement.identity(share.sender)
     if sender is None or sender.role != "police":
-        raise PolicyError("the key share does not come from a police party of the agreement")
+        raise PolicyError(
+            "the key share does not come from a police party of the agreement",
+            hint="do not use it; ask the first force of the agreement for its share",
+        )
     partners.require_pinned(site, share.sender)
     dsse.verify(envelope, sender.signing)
     if share.recipient != site.identity.fingerprint:
-        raise PolicyError("the key share is for another force")
+        raise PolicyError(
+            "the key share is for another force",
+            hint="each force has a share of its own, with its id in the file's name",
+        )
     info = keyshare.info(share.sender, share.recipient, agreement.digest)
     secret = site.opening_key.open(dsse.from_base64(share.sealed), info)
     if len(secret) != _LINKAGE_BYTES or LinkageKey(secret, agreement.id).check != share.key_check:
-        raise VerificationError("the linkage key in the share is not the one that the share says it is")
+        raise VerificationError(
+            "the linkage key in the share is not the one that the share says it is",
+            hint="ask the first force for a new share, and do not use this one",
+        )
     with site.writing():
         held = _linkage_secret(site, agreement.id)
         if held is not None and held != secret:
@@ -303,7 +329,10 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
 def list_keys(site: OpenSite) -> tuple[KeyResult, ...]:
     """The linkage keys that this site holds."""
     if site.identity.role != "police":
-        raise PolicyError("a university never holds a linkage key")
+        raise PolicyError(
+            "a university never holds a linkage key",
+            hint="two forces compare theirs: without the key a token says nothing about a plate",
+        )
     return tuple(KeyResult(name, linkage_key(site, name).check) for name in secret_names(site.db, LINKAGE))
 
 
@@ -380,21 +409,24 @@ def witness(site: OpenSite, partner: str, document: str, head: LedgerHead) -> No
 def describe(agreement: Agreement) -> list[str]:
     """The terms and parties of an agreement, for a person to read before signing."""
     terms = agreement.terms
+    limits = {table: agreement.retention(table).words for table in ("reads", "targets")}
     lines = [
         f"{terms.title} ({terms.id}, version {terms.version})",
         f"purpose      {terms.purpose}",
         f"legal basis  {terms.legal_basis}",
         f"in force     {terms.starts} to {terms.ends}, days as in {terms.timezone}",
         f"reads        {', '.join(terms.reads.columns)}",
-        f"             times to {terms.reads.resolution}, kept for {terms.reads.retention}"
+        f"             times to {_RESOLUTIONS[terms.reads.resolution]}, kept for {limits['reads']}"
         + (f", a sample of {terms.reads.sample} of vehicles" if terms.reads.sample else ""),
     ]
     if terms.authority_after:
-        lines.append(f"             older than {terms.authority_after} only with a named authority")
+        lines.append(
+            f"             older than {Duration.parse(terms.authority_after).words} only with a named authority"
+        )
     if terms.targets is not None:
         lines += [
             f"targets      {', '.join(terms.targets.columns)}",
-            f"             dates to the {terms.targets.date_resolution}, kept for {terms.targets.retention}",
+            f"             dates to the {terms.targets.date_resolution}, kept for {limits['targets']}",
             f"             {'with' if terms.targets.victims else 'without'} victims' vehicles",
         ]
         if terms.targets.handling is not None:
@@ -408,5 +440,8 @@ def describe(agreement: Agreement) -> list[str]:
             "             (this version cannot measure it, and so exports nothing)",
         ]
     for party in agreement.identities:
-        lines += [f"{party.role:<12} {party.name} ({party.site})", f"             {spoken(party.fingerprint)}"]
+        lines += [
+            f"{party.role:<12} {party.name} ({party.site})",
+            f"             {spoken(party.fingerprint, indent=13)}",
+        ]
     return lines

@@ -52,14 +52,18 @@ class Answer:
         if day is not None:
             window = next((item for item in self.request.windows if item.window.contains(day)), None)
             if window is None:
-                raise PolicyError(f"the request asks for no window that holds {day}")
-            if fault := self.fault(window):
-                raise PolicyError(fault)
+                raise PolicyError(
+                    f"the request asks for no window that holds {day}",
+                    hint="leave --window out to take the oldest open one",
+                )
+            if (fault := self.fault(window)) is not None:
+                raise fault
             return window
-        faults = {window: self.fault(window) for window in self.request.windows}
-        open_windows = [window for window, fault in faults.items() if fault is None]
+        faults = [self.fault(window) for window in self.request.windows]
+        open_windows = [window for window, fault in zip(self.request.windows, faults, strict=True) if fault is None]
         if not open_windows:
-            raise PolicyError(next(fault for fault in faults.values() if fault is not None))
+            # What may still be answered tells more than what was.
+            raise max((fault for fault in faults if fault is not None), key=lambda fault: "not ended" in fault.message)
         if len(open_windows) == 1:
             return open_windows[0]
         days = days_of_extract()
@@ -71,15 +75,23 @@ class Answer:
             )
         return reached[0]
 
-    def fault(self, window: RequestedWindow) -> str | None:
+    def fault(self, window: RequestedWindow) -> PolicyError | None:
         """Why a window cannot be answered now, or None."""
         zone, days = self.agreement.zone, f"{window.first} to {window.last}"
         if window.first in self.used:
-            return f"the window {days} of the request has been answered already"
+            return PolicyError(
+                f"the window {days} of the request has been answered already",
+                hint="send that bundle again, or have the university ask for the days anew",
+            )
         if self.now.instant >= self.request.dies(window, zone):
-            return f"the window {days} of the request has expired"
+            return PolicyError(
+                f"the window {days} of the request has expired", hint="have the university ask for the days anew"
+            )
         if self.now.instant < periods.day_start(window.last + timedelta(days=1), zone):
-            return f"the window {days} of the request has not ended yet"
+            return PolicyError(
+                f"the window {days} of the request has not ended yet",
+                hint=f"export on {window.last + timedelta(days=1)} or later ({zone.key})",
+            )
         return None
 
 
@@ -90,7 +102,7 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
     :class:`LockedError` without the linkage key.
     """
     if site.identity.role != "police":
-        raise PolicyError("only a force exports")
+        raise PolicyError("only a force exports", hint="a university asks: anpr-share request")
     request, envelope = requests.parse(data)
     university = partners.require_pinned(site, request.sender)
     dsse.verify(envelope, university.signing)
@@ -106,11 +118,20 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
         )
     party = agreement.identity(request.sender)
     if party is None or party.role != "university":
-        raise PolicyError("the request does not come from a university that is party to the agreement")
+        raise PolicyError(
+            "the request does not come from a university that is party to the agreement",
+            hint="anpr-share agreement show lists its parties",
+        )
     if request.recipient != site.identity.fingerprint:
-        raise PolicyError("the request is for another force")
+        raise PolicyError(
+            "the request is for another force",
+            hint="hand it to the force that it is for, or ask the university for one of your own",
+        )
     if request.created > now.instant + periods.CREATED_TOLERANCE:
-        raise PolicyError("the request says that it was made in the future: one of the two clocks is wrong")
+        raise PolicyError(
+            "the request says that it was made in the future: one of the two clocks is wrong",
+            hint="set the wrong clock right, and ask for a new request if it was the university's",
+        )
     windows = catalogue.windows(site.db, site.require_vault(), envelope.digest)
     used = frozenset(window.first for window in windows if window.state == "used")
     linkage = agreements.linkage_key(site, agreement.id)

@@ -71,7 +71,11 @@ def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
             verifying.check_signature(envelope, sender)
         manifest = verifying.parse_manifest(envelope)
         if sender is not None and manifest.sender != sender.fingerprint:
-            raise PolicyError("the bundle names another sender than the one given", step=5)
+            raise PolicyError(
+                "the bundle names another sender than the one given",
+                step=5,
+                hint="give the identity.json of the force that made the bundle",
+            )
         verifying.check_members(members, manifest)
         verifying.check_digests(file, members, manifest)
     steps = (1, 2, 3, 4, 6) if sender is not None else (1, 3, 4, 6)
@@ -135,7 +139,11 @@ def _sender_of(site: OpenSite, envelope: dsse.Envelope) -> Identity:
         identity = Identity.parse(partner.identity)
         if dsse.key_id(identity.signing) == signed_by:
             if partner.status == "revoked":
-                raise PolicyError(f"the sender {partner.id} was revoked", step=2)
+                raise PolicyError(
+                    f"the sender {partner.id} was revoked",
+                    step=2,
+                    hint="if the partner is to be trusted again: anpr-share partner replace FILE",
+                )
             return identity
     raise PolicyError(
         "the bundle is signed by nobody whom this site has pinned",
@@ -148,7 +156,9 @@ def known_bundle(site: OpenSite, opened: Opened) -> holdings.Bundle | None:
     """The record of this bundle, if it was loaded. Raises :class:`PolicyError` if another one took its id."""
     known = holdings.bundle(site.db, site.require_vault(), opened.manifest.bundle)
     if known is not None and known.manifest != opened.envelope.digest:
-        raise PolicyError("another bundle with this id is known here", step=5)
+        raise PolicyError(
+            "another bundle with this id is known here", step=5, hint="do not use this file; tell the sender"
+        )
     return known if known is not None and known.direction == "loaded" else None
 
 
@@ -168,7 +178,11 @@ def verify_to_keys(site: OpenSite, file: BinaryIO, opened: Opened, sender: Ident
     sealed = verifying.open_keys(container.open_member(file, box).read(), manifest, key)
     keys = sealed.by_day()
     if any(holdings.key_was_seen(site.db, vault, item) for item in keys.values()):
-        raise VerificationError("a day key of the bundle has been used before", step=7)
+        raise VerificationError(
+            "a day key of the bundle has been used before",
+            step=7,
+            hint="tell the sender, and ask for the days anew with a new request",
+        )
     return Verified(opened, standing, window, sealed, keys)
 
 
@@ -180,11 +194,19 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
     vault = site.require_vault()
     record = catalogue.agreement(site.db, vault, manifest.agreement_id)
     if record is None:
-        raise PolicyError("the bundle was made under an agreement that this site has not accepted", step=5)
+        raise PolicyError(
+            "the bundle was made under an agreement that this site has not accepted",
+            step=5,
+            hint="anpr-share agreement accept FILE, once every party has signed it",
+        )
     agreement = agreements.parse(record.envelope)
     known = catalogue.request(site.db, vault, manifest.request)
     if known is None or known.direction != "made":
-        raise PolicyError("the bundle answers a request that this site never made", step=5)
+        raise PolicyError(
+            "the bundle answers a request that this site never made",
+            step=5,
+            hint="see whether this is the right site, or whether it was restored from a backup",
+        )
     request, envelope = requests.parse(known.envelope)
     windows = {item.first: item for item in catalogue.windows(site.db, vault, envelope.digest)}
     window = windows.get(manifest.window.first)

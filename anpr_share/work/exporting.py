@@ -38,7 +38,7 @@ from anpr_share.tables.report import rejects_file
 from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, agreements, answering
-from anpr_share.work.accounting import OUTSIDE_WINDOW
+from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
 from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.progress import Progress
@@ -190,7 +190,8 @@ class _Export:
         tally = pipeline.tally
         if tally.rows_out == 0:
             raise InputError(
-                "no row is left to export: " + accounting.why_none(tally), hint=accounting.hint_none(tally)
+                "no row is left to export: " + accounting.why_none(tally),
+                hint=accounting.hint_none(tally, self.agreement, "reads", self.created),
             )
         self._warn_about_reach(pipeline)
         self._register(extract.paths, "reads", min(pipeline.days_seen))
@@ -201,6 +202,9 @@ class _Export:
         for end, day in (("first", window.first), ("last", window.last)):
             if day not in days:
                 self.warnings.append(f"the extract holds no read of {day}, the {end} day of the window")
+        if expired := pipeline.tally.withheld[EXPIRED]:
+            text = accounting.expired_text(self.agreement, "reads", self.created)
+            self.warnings.append(f"{expired:,} rows are too old and stay here: {text}")
         if outside := pipeline.tally.withheld[OUTSIDE_WINDOW]:
             self.warnings.append(f"{outside:,} rows lie outside the window and stay here")
 

@@ -29,7 +29,7 @@ from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import require_space, storage_errors
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import receipting, verifying
+from anpr_share.work import accounting, receipting, verifying
 from anpr_share.work.agreements import witness
 from anpr_share.work.arriving import (
     Arrival,
@@ -51,7 +51,10 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded. ``expired`` are rows not kept because their time was up; ``again`` if it had been loaded."""
+    """What was loaded. ``expired`` are rows not kept because their time was up; ``again`` if it had been loaded.
+
+    ``notes`` are for a person.
+    """
 
     bundle: str
     agreement: str
@@ -60,6 +63,7 @@ class LoadResult:
     expired: int
     again: bool
     receipt: Path
+    notes: tuple[str, ...] = ()
 
 
 def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -> LoadResult:
@@ -129,6 +133,7 @@ class _Plan:
     kept: tuple[tuple[str, str, int], ...]
     local: dict[tuple[str, str], bytes]
     superseded: tuple[holdings.Part, ...]
+    newer: bool
 
     @classmethod
     def of(cls, site: OpenSite, verified: Verified) -> _Plan:
@@ -147,7 +152,7 @@ class _Plan:
             (table, day): secrets.token_bytes(parquet.KEY_BYTES) for table, day, _ in kept
         }
         replaced = older if any(table == "targets" for table, _, _ in kept) else ()
-        return cls(manifest, every, kept, local, replaced)
+        return cls(manifest, every, kept, local, replaced, newer and any(table == "targets" for table, _, _ in every))
 
     @property
     def size(self) -> int:
@@ -266,7 +271,27 @@ def _commit(
             },
         )
         publication.commit(site.db, files)
-    return LoadResult(manifest.bundle, agreement.id, sender.site, rows, expired, again=False, receipt=files[0].final)
+    notes = [
+        accounting.expired_text(agreement, table, now)
+        for table in sorted({table for table, day, _ in plan.every})
+        if any(
+            agreement.is_expired(table, agreement.counted_day(day, manifest.created, now), now)
+            for name, day, _ in plan.every
+            if name == table
+        )
+    ]
+    if plan.newer:
+        notes.append("the targets held are of a newer bundle, and stay")
+    return LoadResult(
+        manifest.bundle,
+        agreement.id,
+        sender.site,
+        rows,
+        expired,
+        again=False,
+        receipt=files[0].final,
+        notes=tuple(notes),
+    )
 
 
 def _add_part(
@@ -278,7 +303,7 @@ def _add_part(
     result: PartResult,
 ) -> None:
     if result.written is None:
-        raise StorageError("a part was checked but not written")
+        raise StorageError("a part was checked but not written", hint="run the command again")
     final = plan.final(site, *place)
     records.add(
         site.db,
@@ -354,7 +379,9 @@ def _finish_deletions(site: OpenSite) -> None:
 def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt: Path | None) -> LoadResult:
     path = receipt or site.paths.outbox / f"{manifest.bundle}.receipt.json"
     if known.receipt is None:
-        raise StorageError("the receipt of this bundle is not recorded here")
+        raise StorageError(
+            "the receipt of this bundle is not recorded here", hint="anpr-share receipt create makes a new one"
+        )
     receipting.reprint(path, known.receipt)
     rows: dict[str, int] = {}
     expired = 0

@@ -79,7 +79,10 @@ def replace(site: OpenSite, identity: Identity, fingerprint: str | None, confirm
     """Pin a partner's new identity in place of the old one, after its fingerprint is compared anew."""
     known = _known(site, identity.site)
     if known.role != identity.role:
-        raise PolicyError(f"{identity.site} changes its role, which a replacement cannot do")
+        raise PolicyError(
+            f"{identity.site} changes its role, which a replacement cannot do",
+            hint="revoke it, and set up a partner of another id",
+        )
     _require_confirmed(identity, fingerprint, confirm)
     with site.writing():
         if _known(site, identity.site) != known:
@@ -114,7 +117,9 @@ def require_pinned(site: OpenSite, fingerprint: str) -> Identity:
     if known is None:
         raise PolicyError("the sender is not known to this site", hint="anpr-share partner add FILE")
     if known.status == "revoked":
-        raise PolicyError(f"the sender {known.id} was revoked")
+        raise PolicyError(
+            f"the sender {known.id} was revoked", hint="if it is to be trusted again: anpr-share partner replace FILE"
+        )
     return Identity.parse(known.identity)
 
 
@@ -136,7 +141,10 @@ def _require_confirmed(identity: Identity, fingerprint: str | None, confirm: Con
         f"{identity.name} ({identity.site}, {identity.role})\n{spoken(identity.fingerprint)}\n"
         "Is this what the partner read out to you?"
     ):
-        raise PolicyError("the fingerprint was not confirmed, so nothing was pinned")
+        raise PolicyError(
+            "the fingerprint was not confirmed, so nothing was pinned",
+            hint="call the partner by a number that you know, and compare the fingerprints",
+        )
 
 
 def _result(partner: catalogue.Partner) -> PartnerResult:

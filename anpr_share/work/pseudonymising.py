@@ -43,6 +43,7 @@ class PseudonymiseResult:
     path: Path
     account: TableQuality
     delete_by: datetime
+    timezone: str
 
 
 def pseudonymise(
@@ -60,9 +61,12 @@ def pseudonymise(
     Raises as :func:`anpr_share.work.exporting.export` does.
     """
     if out.suffix not in SUFFIXES:
-        raise UsageError(f"the output is one of {', '.join(SUFFIXES)}, by its suffix")
+        raise UsageError(
+            f"the output is one of {', '.join(SUFFIXES)}, by its suffix",
+            hint="name it such as reads.parquet or reads.csv",
+        )
     if site.identity.role != "police":
-        raise PolicyError("only a force pseudonymises")
+        raise PolicyError("only a force pseudonymises", hint="what a university holds is pseudonymised already")
     authority = answering.checked_authority(authority)
     agreement, now = agreements.current(site, agreement_id), site.reading()
     require_in_force(agreement, now.instant)
@@ -95,7 +99,10 @@ def pseudonymise(
                 tally = pipeline.tally
                 oldest, oldest_out = min(pipeline.days_seen, default=today), min(tally.day_rows, default=today)
             if tally.rows_out == 0:
-                raise InputError("no row is left: " + accounting.why_none(tally), hint=accounting.hint_none(tally))
+                raise InputError(
+                    "no row is left: " + accounting.why_none(tally),
+                    hint=accounting.hint_none(tally, agreement, profile.table, now.instant),
+                )
             due = agreement.delete_by(profile.table, oldest_out)
             with site.transaction():
                 answering.register(site, "extract", extracts, agreement, agreement.delete_by(profile.table, oldest))
@@ -111,7 +118,7 @@ def pseudonymise(
                 )
                 publication.commit(site.db, [output])
         site.checkpoint()
-    return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due)
+    return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due, agreement.zone.key)
 
 
 def _write(frames: Iterator[pl.DataFrame], table: str, columns: tuple[str, ...], target: Path, suffix: str) -> None:

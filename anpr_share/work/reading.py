@@ -106,7 +106,7 @@ def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = No
     agreement must be named, :class:`PolicyError` for a purpose that holds what may be a plate.
     """
     if table not in TABLES:
-        raise UsageError(f"there is no such table; there are {', '.join(TABLES)}")
+        raise UsageError(f"there is no such table; there are {', '.join(TABLES)}", hint="name one of these")
     terms = _terms(site, agreement)
     look = _Look(site, terms.id, check_purpose(purpose), "consultation", (table,))
     if table == "coverage":
@@ -215,13 +215,15 @@ def _target_name(name: str, reads: dict[str, pl.DataType]) -> str:
 def _columns(terms: Agreement, table: str) -> dict[str, pl.DataType]:
     agreed = terms.columns(table)
     if not agreed:
-        raise PolicyError(f"the agreement {terms.id} has no {table}")
+        raise PolicyError(
+            f"the agreement {terms.id} has no {table}", hint="anpr-share agreement show says what is shared"
+        )
     return {**schemas.load("release", table).polars(agreed), "source": pl.String(), "day": pl.Date()}
 
 
 def _terms(site: OpenSite, agreement: str | None) -> Agreement:
     if site.identity.role != "university":
-        raise PolicyError("only a university has a store to read")
+        raise PolicyError("only a university has a store to read", hint="a force looks at its own extracts")
     site.require_vault()
     return current(site, agreement)
 
@@ -229,7 +231,7 @@ def _terms(site: OpenSite, agreement: str | None) -> Agreement:
 def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agreement:
     record = catalogue.agreement(connection, site.require_vault(), identifier)
     if record is None:
-        raise PolicyError("this site has accepted no such agreement")
+        raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
     return _parsed(record.envelope)
 
 

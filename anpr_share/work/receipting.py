@@ -155,19 +155,25 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
 def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     """Record a receipt and reconcile it with what was exported. Raises :class:`PolicyError` for a foreign one."""
     if site.identity.role != "police":
-        raise PolicyError("only a force accepts receipts")
+        raise PolicyError("only a force accepts receipts", hint="a university makes them: anpr-share receipt create")
     receipt, envelope = receipts.parse(data)
     sender = partners.require_pinned(site, receipt.sender)
     dsse.verify(envelope, sender.signing)
     if receipt.recipient != site.identity.fingerprint:
-        raise PolicyError("the receipt is for another force")
+        raise PolicyError("the receipt is for another force", hint="hand it to the force that it is for")
     agreement = agreements.current(site, receipt.agreement_id)
     party = agreement.identity(receipt.sender)
     if party is None or party.role != "university":
-        raise PolicyError("the receipt does not come from a university that is party to the agreement")
+        raise PolicyError(
+            "the receipt does not come from a university that is party to the agreement",
+            hint="anpr-share agreement show lists its parties",
+        )
     accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), receipt.agreement)
     if accepted is None or accepted.id != agreement.id:
-        raise PolicyError("the receipt names a version of the agreement that this site has not accepted")
+        raise PolicyError(
+            "the receipt names a version of the agreement that this site has not accepted",
+            hint="anpr-share agreement accept FILE, and then accept the receipt again",
+        )
     discrepancies = tuple(_discrepancies(site, receipt, party.site))
     with site.writing():
         known = any(item.digest == envelope.digest for item in holdings.receipts(site.db, partner=party.site))
@@ -243,7 +249,9 @@ def _discrepancies(site: OpenSite, receipt: Receipt, partner: str) -> list[str]:
 
 def _row_faults(bundle: holdings.Bundle, loaded: Loaded) -> list[str]:
     if bundle.quality is None:
-        raise FormatError("the quality record of an exported bundle is missing here")
+        raise FormatError(
+            "the quality record of an exported bundle is missing here", hint="restore site.db from a backup"
+        )
     quality = validate(Quality, bundle.quality, "quality record")
     sent: dict[tuple[str, str], int] = {}
     for table in quality.tables:

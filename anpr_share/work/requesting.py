@@ -26,13 +26,14 @@ from anpr_share.work.verifying import require_in_force
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """A request that was written. ``expires`` is when its last window's key is destroyed."""
+    """A request that was written. ``expires`` is when its last window's key dies; ``timezone`` is the agreement's."""
 
     request: str
     agreement: str
     recipient: str
     windows: tuple[periods.Window, ...]
     expires: datetime
+    timezone: str
     path: Path
 
 
@@ -48,7 +49,10 @@ def request(
     require_in_force(agreement, now)
     mine = agreement.identity(site.identity.fingerprint)
     if mine is None or mine.role != "university":
-        raise PolicyError("only a university that is party to the agreement asks for data")
+        raise PolicyError(
+            "only a university that is party to the agreement asks for data",
+            hint="a force waits for a request: anpr-share export --request FILE",
+        )
     force = agreement.party(to)
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
@@ -96,4 +100,6 @@ def request(
                 publication.commit(site.db, files)
         site.checkpoint()
     expires = max(document.dies(window, agreement.zone) for window in document.windows)
-    return RequestResult(envelope.digest, agreement.id, force.site, windows, expires, files[0].final)
+    return RequestResult(
+        envelope.digest, agreement.id, force.site, windows, expires, agreement.zone.key, files[0].final
+    )

@@ -6,18 +6,23 @@ What is held is what a key is there for: a part that was recorded and has lost i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 from anpr_share import periods
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
+from anpr_share.site.vault import secret_names
+from anpr_share.work.agreements import LINKAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,26 @@ class AgreementStatus:
     overdue_days: int
     next_deletion: datetime | None
     next_deletion_days: int
+    timezone: str
+    linkage_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WindowStatus:
+    """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, or ``expired``.
+
+    ``until`` is when its one-time key dies: by then it must be answered, and the answer loaded.
+    """
+
+    first: date
+    last: date
+    state: Literal["answered", "open", "waiting", "expired"]
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStatus:
-    """One request: how many of its windows are answered, open and expired."""
+    """One request: how many of its windows are answered, open (or waiting) and expired, and each of them."""
 
     request: str
     agreement: str
@@ -51,11 +71,15 @@ class RequestStatus:
     used: int
     open: int
     expired: int
+    timezone: str
+    windows: tuple[WindowStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """The whole screen. ``overdue`` says in words what should have been destroyed; ``warnings`` the rest."""
+    """The whole screen. ``overdue`` says in words what should have been destroyed; ``warnings`` the rest; ``next`` what
+    to do now, a command each.
+    """
 
     site: str
     name: str
@@ -68,6 +92,7 @@ class StatusResult:
     ledger_lines: int
     overdue: tuple[str, ...]
     warnings: tuple[str, ...]
+    next: tuple[str, ...]
 
 
 def status(site: OpenSite) -> StatusResult:
@@ -99,19 +124,66 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append(f"the keys of {len(keyless)} recorded days are gone, and so are their data; ask for them anew")
     if unfinished := publication.pending(site.db, site.paths):
         warnings.append(f"{len(unfinished)} files of an interrupted command wait for the next command to finish them")
+    asked = tuple(_requests(site, now))
+    partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
+    then = _next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
         role=site.identity.role,
         fingerprint=site.identity.fingerprint,
         now=now,
-        partners=sum(item.status == "pinned" for item in catalogue.partners(site.db, None)),
+        partners=partners,
         agreements=found,
-        requests=tuple(_requests(site, now)),
+        requests=asked,
         ledger_lines=site.ledger.head().seq,
         overdue=tuple(overdue),
         warnings=tuple(warnings),
+        next=tuple(dict.fromkeys(then)),
     )
+
+
+_AGREE = (
+    "hand your identity.json to your partners, and ask for theirs",
+    "draft an agreement: anpr-share agreement draft --party IDENTITY --party IDENTITY",
+    "or sign what you were sent: anpr-share agreement sign FILE -o OUT",
+    "when all have signed: anpr-share agreement accept FILE",
+)
+
+
+def _next_force(found: Sequence[AgreementStatus], asked: Sequence[RequestStatus]) -> Iterator[str]:
+    if not found:
+        yield from _AGREE
+    current = [item for item in found if item.in_force]
+    for item in current:
+        if not item.linkage_key:
+            yield f"take in the linkage key of {item.agreement} that the first force sends: anpr-share key accept FILE"
+    for request in asked:
+        windows = [window for window in request.windows if window.state == "open"]
+        if windows:
+            yield (
+                f"answer {request.partner} for {windows[0].first} to {windows[0].last}: "
+                "anpr-share export --request FILE --reads FILE --profile PROFILE -o OUT"
+            )
+    if any(item.linkage_key for item in current) and not any(_is_waited_for(item) for item in asked):
+        yield "when a request comes: anpr-share export --request FILE --reads FILE --profile PROFILE -o OUT"
+
+
+def _next_university(found: Sequence[AgreementStatus], asked: Sequence[RequestStatus]) -> Iterator[str]:
+    if not found:
+        yield from _AGREE
+    for item in found:
+        waited = [request for request in asked if request.agreement == item.agreement and _is_waited_for(request)]
+        if item.in_force and not waited:
+            yield f"ask a force: anpr-share request {item.agreement} --to FORCE --from DAY --until DAY -o FILE"
+        for request in waited:
+            yield f"when {request.partner} answers: anpr-share load BUNDLE"
+    if any(item.in_force and item.rows for item in found):
+        yield "look at what is held: anpr-share link --purpose TEXT, or anpr_share.Site in Python"
+
+
+def _is_waited_for(request: RequestStatus) -> bool:
+    return any(window.state in {"open", "waiting"} for window in request.windows)
 
 
 def _place(part: holdings.Part) -> KeyPlace:
@@ -161,23 +233,41 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         overdue_days=len(overdue),
         next_deletion=following,
         next_deletion_days=due[following] if following is not None else 0,
+        timezone=agreement.zone.key,
+        linkage_key=agreement.id in secret_names(site.db, LINKAGE),
     )
 
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
-        record = catalogue.agreement(site.db, None, known.agreement)
-        zone = agreements.parse(record.envelope).zone if record is not None else None
+        record = catalogue.agreement_by_digest(site.db, None, request.agreement)
+        if record is None:
+            continue  # what it is about was never accepted here
+        zone = agreements.parse(record.envelope).zone
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
-        unused = [window for window in request.windows if window.first not in used]
-        expired = [window for window in unused if zone is not None and now >= request.dies(window, zone)]
+        windows = tuple(_window(request, item, zone, now, is_used=item.first in used) for item in request.windows)
+        states = Counter(item.state for item in windows)
         yield RequestStatus(
             known.digest,
             known.agreement,
             known.partner,
             known.direction,
-            len(used),
-            len(unused) - len(expired),
-            len(expired),
+            states["answered"],
+            states["open"] + states["waiting"],
+            states["expired"],
+            zone.key,
+            windows,
         )
+
+
+def _window(request: Request, window: RequestedWindow, zone: ZoneInfo, now: datetime, *, is_used: bool) -> WindowStatus:
+    until = request.dies(window, zone)
+    state: Literal["answered", "open", "waiting", "expired"] = "open"
+    if is_used:
+        state = "answered"
+    elif now >= until:
+        state = "expired"
+    elif now < periods.day_start(window.last + timedelta(days=1), zone):
+        state = "waiting"
+    return WindowStatus(window.first, window.last, state, until)

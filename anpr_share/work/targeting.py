@@ -52,7 +52,10 @@ def release_targets(
     """
     terms = agreement.terms.targets
     if terms is None:
-        raise PolicyError(f"the agreement {agreement.id} has no targets, so none may leave")
+        raise PolicyError(
+            f"the agreement {agreement.id} has no targets, so none may leave",
+            hint="leave out --targets and --targets-profile",
+        )
     if profile.table != "targets":
         raise UsageError(
             f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"

@@ -125,7 +125,9 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
     )
     window = next((item for item in request.windows if item.window == manifest.window.window), None)
     if window is None:
-        raise PolicyError("the bundle answers a window that was never asked for", step=5)
+        raise PolicyError(
+            "the bundle answers a window that was never asked for", step=5, hint="ask for the days with a new request"
+        )
     _require(
         standing.window_used is None or standing.window_used == manifest.bundle,
         "this window of the request has been answered already",
@@ -176,9 +178,15 @@ def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = 
     """Raise :class:`PolicyError` unless today lies within the agreement's ``starts`` and ``ends``."""
     today = periods.day_of(now, agreement.zone)
     if today < agreement.terms.starts:
-        raise PolicyError(f"the agreement {agreement.id} begins on {agreement.terms.starts}", step=step)
+        raise PolicyError(
+            f"the agreement {agreement.id} begins on {agreement.terms.starts}", step=step, hint="wait until then"
+        )
     if today > agreement.terms.ends:
-        raise PolicyError(f"the agreement {agreement.id} ended on {agreement.terms.ends}", step=step)
+        raise PolicyError(
+            f"the agreement {agreement.id} ended on {agreement.terms.ends}",
+            step=step,
+            hint="what goes on needs an agreement of its own; the data of this one are to be deleted",
+        )
 
 
 def check_digests(file: BinaryIO, members: Sequence[container.Member], manifest: Manifest) -> None:

@@ -403,6 +403,8 @@ def test_exit_codes(
         assert set(told) == {"format", "command", "status", "error"}
         assert set(told["error"]) == {"code", "message", "hint", "step"}
         assert told["error"]["code"] == error or (not error and code == 3)
+        assert told["error"]["hint"], "a refusal says what to do next"
+        assert f"hint: {told['error']['hint']}\n" in done.err
         step = told["error"]["step"]
         assert f"error: {'' if step is None else f'step {step} of 8: '}{told['error']['message']}\n" in done.err
     after = [name for name in sites.listing(made.root) if name != "uni/keys.db"]

@@ -34,6 +34,45 @@ def test_a_good_extract_is_exit_code_0(extract: Path, capsys: pytest.CaptureFixt
     assert "1 accepted, 0 rejected" in capsys.readouterr().out
 
 
+def test_each_rule_is_told_with_its_meaning_what_is_expected_and_what_to_do(
+    extract: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    extract.write_text(HEADER + GOOD + BAD_PLATE + BAD_TIME, encoding="utf-8")
+
+    assert check(extract) == 1
+
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    told = " ".join(out.split())
+    assert "part of the plate was not read" in told
+    assert "expected: captured_at: such as 2026-11-23T17:45:09Z (format %Y-%m-%dT%H:%M:%SZ)" in told
+    assert "to do: look at one of these rows" in told
+    assert "first rows: 3" in told
+
+
+def test_a_row_that_fails_two_rules_is_said_to_be_rejected_once(
+    extract: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract.write_text(HEADER + BAD_TIME + "GH56?JK,CAM-3,yesterday,93\n", encoding="utf-8")
+
+    assert check(extract) == 1
+
+    assert "1 of these are rejected by an earlier rule already" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("day", "told"), [("2025-10-10", False), ("2025-10-09", True)])
+def test_reads_older_than_any_agreement_allows_are_pointed_out(
+    extract: Path, capsys: pytest.CaptureFixture[str], day: str, told: bool
+) -> None:
+    extract.write_text(HEADER + GOOD + GOOD.replace("2026-10-08", day), encoding="utf-8")
+
+    assert check(extract) == 0
+
+    note = "older than 12 months, the longest limit of any agreement: an export leaves out what was captured before "
+    assert (f"{note}2025-10-10 (Europe/London)" in capsys.readouterr().out) == told
+
+
 def test_a_bad_row_is_exit_code_1_counted_by_rule_and_never_shown(
     extract: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

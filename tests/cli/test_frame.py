@@ -174,13 +174,14 @@ def test_the_systems_refusal_is_exit_code_6(run: Run, capsys: pytest.CaptureFixt
     assert run("probe", error=OSError(number, os.strerror(number), PLATE)) == 6
 
     err = capsys.readouterr().err
-    assert err == f"error: {os.strerror(number).lower()}: the file\n"
+    assert err.startswith(f"error: {os.strerror(number).lower()}: the file\nhint: ")
+    assert PLATE not in err
 
 
 def test_the_systems_refusal_names_the_file(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("probe", error=PermissionError(errno.EACCES, "Permission denied", "folder/reads.csv")) == 6
 
-    assert capsys.readouterr().err == "error: permission denied: reads.csv\n"
+    assert capsys.readouterr().err.startswith("error: permission denied: reads.csv\nhint: ")
 
 
 def test_ctrl_c_is_exit_code_130(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,6 +280,17 @@ def test_a_group_alone_shows_its_commands(capsys: pytest.CaptureFixture[str]) ->
     assert "show" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [["--json"], ["--json", "profile"], ["profile", "--json"]], ids=" ".join)
+def test_for_a_machine_a_missing_command_is_an_error_in_the_envelope(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(argv) == 2
+
+    told = json.loads(capsys.readouterr().out)
+    assert (told["format"], told["status"], told["error"]["code"]) == (1, "error", "usage")
+    assert told["error"]["hint"]
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--version"]) == 0
     assert capsys.readouterr().out == f"{anpr_share.__version__}\n"
@@ -305,7 +317,7 @@ def test_a_full_disk_under_standard_output_is_told() -> None:
         done = program("profile", "show", "plain-reads", stdout=full)
 
     assert done.returncode == 6
-    assert done.stderr == "error: no space left on device\n"
+    assert done.stderr == "error: no space left on device\nhint: make room, and run the command again\n"
 
 
 def test_a_reader_that_left_is_no_reason_to_complain() -> None:
@@ -341,6 +353,27 @@ def test_a_name_in_another_script_prints_on_any_terminal() -> None:
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\u0142\n", "")
+
+
+def test_what_goes_to_a_file_is_utf_8_whatever_the_system_writes() -> None:
+    shown = "from anpr_share.cli import main; from anpr_share.reports import terminal; "
+    shown += "main.run = lambda argv: terminal.show([chr(0x142)]); main.entry()"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"}
+    environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "\u0142\n".encode())
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_help_prints_in_any_encoding(encoding: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "NO_COLOR": "1", "COLUMNS": "20"}
+    done = subprocess.run(
+        [sys.executable, "-m", "anpr_share", "--help"], env=environment, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
 
 
 # --- the first commands

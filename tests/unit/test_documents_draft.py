@@ -73,7 +73,11 @@ def test_only_the_blanks_have_to_be_filled_in() -> None:
 
 @pytest.mark.parametrize("blank", ANSWERS)
 def test_a_blank_left_empty_is_named(blank: str) -> None:
-    assert f": {blank}: must " in refused(put(blank, '""'))
+    assert refused(put(blank, '""')) == f"the draft is not filled in: {blank} is empty"
+
+
+def test_all_blanks_are_named_at_once() -> None:
+    assert refused(TEMPLATE) == "the draft is not filled in: id, title, purpose, legal_basis are empty"
 
 
 def test_what_stands_behind_a_comment_sign_can_be_used() -> None:

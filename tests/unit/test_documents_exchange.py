@@ -150,7 +150,7 @@ def test_a_bad_name_is_the_mistake_of_whoever_gave_it() -> None:
 
 def test_a_fingerprint_is_read_out_in_groups_of_four() -> None:
     spoken = identities.spoken(FORCE.identity.fingerprint)
-    assert [len(group) for group in spoken.split(" ")] == [4] * 16
+    assert [[len(group) for group in line.split(" ")] for line in spoken.splitlines()] == [[4] * 8] * 2
     for typed in (spoken, spoken.upper(), spoken.replace(" ", "-"), f" {spoken}\n"):
         assert identities.unspoken(typed) == FORCE.identity.fingerprint
 

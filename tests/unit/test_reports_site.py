@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from anpr_share.reports.site import check_lines
+import pytest
+
+from anpr_share.reports import terminal
+from anpr_share.reports.site import check_lines, status_lines
 from anpr_share.site.ledger import LedgerCheck
+from anpr_share.work.status import AgreementStatus, RequestStatus, StatusResult, WindowStatus
 
 SOUND = LedgerCheck(lines=9, checkpoints=2, signed_to=6, unsigned_tail=0, out_of_place=(), clock_resets=0)
 
@@ -30,3 +35,61 @@ def test_each_finding_has_its_line() -> None:
     assert "2 lines signed as out of place (2, 5)" in told(unsigned_tail=3, out_of_place=(2, 5))
     assert "(1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more)" in told(signed_to=20, out_of_place=tuple(range(1, 13)))
     assert "2 lines in all put the clock back" in told(clock_resets=2)
+
+
+NOW = datetime(2026, 10, 8, 16, 30, tzinfo=UTC)
+
+
+def status(role: str, weeks: int) -> StatusResult:
+    first = date(2026, 9, 7)
+    windows = tuple(
+        WindowStatus(
+            first + timedelta(days=7 * week),
+            first + timedelta(days=7 * week + 6),
+            "open" if week < 4 else "waiting",
+            datetime(2026, 11, 13, tzinfo=UTC) + timedelta(days=7 * week),
+        )
+        for week in range(weeks)
+    )
+    agreement = AgreementStatus(
+        *("msv-2026", 1, "Mapping modern slavery", date(2026, 9, 1), date(2027, 8, 31), True),
+        *(2, 97_451, 7, date(2026, 9, 1), date(2026, 9, 7), 0),
+        *(datetime(2027, 8, 31, 23, tzinfo=UTC), 1, "Europe/London", True),
+    )
+    request = RequestStatus(
+        "ab" * 32, "msv-2026", "west-yorkshire-police", "made", 0, weeks, 0, "Europe/London", windows
+    )
+    return StatusResult(
+        *("university-of-the-north", "University of the North", role, "cd" * 32, NOW, 2),
+        *((agreement,), (request,) if weeks else (), 12, (), (), ("load what comes: anpr-share load BUNDLE",)),
+    )
+
+
+def shown(result: StatusResult, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal.show(status_lines(result))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("role", ["police", "university"])
+@pytest.mark.parametrize("weeks", [0, 1, 52])
+def test_status_is_one_screen_of_80_columns(
+    role: str, weeks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = shown(status(role, weeks), capsys, monkeypatch).splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 24
+    assert lines[-1] == "next: load what comes: anpr-share load BUNDLE"
+
+
+def test_status_names_the_windows_that_end_first_in_the_agreements_zone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = shown(status("university", 8), capsys, monkeypatch)
+
+    assert "2026-09-07 to 2026-09-13  west-yorkshire-police  2026-11-13 00:00" in told
+    assert "2026-10-12 to 2026-10-18" in told
+    assert told.count("not over yet") == 2
+    assert "and 2 more; --json lists them all" in told
+    assert "hidden from 2027-09-01 00:00 (Europe/London) on" in told

@@ -273,9 +273,10 @@ def test_many_threads_append_at_once(site: OpenSite) -> None:
 def test_a_closed_site_has_forgotten_its_vault(root: Path) -> None:
     site = OpenSite.open(root, passphrase=PASSPHRASE, clock=lambda: NOW)
     site.close()
-    with pytest.raises(LockedError):
+    assert site.vault is None
+    with pytest.raises(UsageError, match="this site is closed"):
         site.require_vault()
-    with pytest.raises(sqlite3.ProgrammingError):
+    with pytest.raises(UsageError, match="this site is closed"):
         site.db.rows("SELECT 1")
 
 

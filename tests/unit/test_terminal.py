@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,59 @@ def test_a_table_fits_80_columns_and_cuts_nothing(
     assert "1,234,567" in out
     assert "[bold]" in out
     assert "\x1b" not in out
+
+
+def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both streams are a terminal of 40 columns; for the test's own phase, where pytest has put its streams."""
+    monkeypatch.setenv("COLUMNS", "40")
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+
+
+LONG = "purpose      to find regular journeys of vehicles that logs name"
+
+
+def test_on_a_terminal_a_line_is_folded_between_words_under_its_beginning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow_terminal(monkeypatch)
+    terminal.show([LONG])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 40
+    assert all(line.startswith(" " * 13) and line[13] != " " for line in lines[1:])
+    assert " ".join(" ".join(lines).split()) == " ".join(LONG.split())
+
+
+def test_in_a_pipe_a_line_stays_one(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    terminal.show([LONG])
+
+    assert capsys.readouterr().out == f"{LONG}\n"
+
+
+def test_what_is_to_be_copied_is_never_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow_terminal(monkeypatch)
+    terminal.show([terminal.Verbatim(LONG), "word" * 30])
+
+    assert capsys.readouterr().out == f"{LONG}\n{'word' * 30}\n"
+
+
+def test_a_hint_is_folded_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow_terminal(monkeypatch)
+    terminal.error("this is wrong", "see whether the name is right, and whether its folder exists")
+
+    assert max(map(len, capsys.readouterr().err.splitlines())) < 40
+
+
+def test_a_path_below_this_directory_is_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert terminal.near(tmp_path / "a" / "b.json") == str(Path("a") / "b.json")
+    assert terminal.near(tmp_path.parent / "b.json") == str(tmp_path.parent / "b.json")
 
 
 def test_a_name_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def test_a_draft_is_signed_by_all_and_accepted_by_all(world: World) -> None:
         missing.append(agreements.sign(party, data, out, confirm).missing)
         data = out.read_bytes()
     assert missing == [(WYP, UNI), (UNI,), ()]
-    assert all(spoken(party.identity.fingerprint) in shown[0] for party in parties)
+    assert all(spoken(party.identity.fingerprint, indent=13) in shown[0] for party in parties)
     results = [agreements.accept(party, data) for party in parties]
     assert [item.key_made for item in results] == [True, False, False]
     [path] = results[0].shares
@@ -273,7 +273,7 @@ def test_accepting_again_writes_only_the_shares_that_a_killed_command_did_not(wo
 def test_the_terms_are_shown_whole(world: World) -> None:
     [shown] = agreements.listed(world.uni)
     text = "\n".join(shown.lines)
-    for part in ("vehicle, camera, captured_at", "P12M", "P90D", "without victims", "2026-09-01 to 2027-12-31"):
+    for part in ("vehicle, camera, captured_at", "12 months", "90 days", "without victims", "2026-09-01 to 2027-12-31"):
         assert part in text
     assert (shown.agreement, shown.version) == (AGREEMENT, 1)
 

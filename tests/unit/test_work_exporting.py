@@ -268,6 +268,8 @@ def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
     world.agree(id="brief", reads__retention="P11D", targets=None)
     result = export(world, world.request(agreement="brief"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"expired": 3}
+    limit = "the agreement keeps reads for 11 days, so only those from 2026-10-02 on may be shared now (Europe/London)"
+    assert f"3 rows are too old and stay here: {limit}" in result.warnings
     world.clock.now += timedelta(days=2)
     refused(world, world.request(agreement="brief"), written(world), InputError, "expired")
 

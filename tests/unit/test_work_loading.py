@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from unittest import mock
@@ -115,6 +116,10 @@ def test_what_has_expired_on_arrival_is_counted_and_not_kept(world: World) -> No
     world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)  # midnight in London, when the first day goes
     result = world.load(bundle)
     assert (result.rows, result.expired) == ({"reads": 3, "targets": 2}, 3)
+    [note] = result.notes
+    assert re.fullmatch(
+        r"the agreement keeps reads for .+, so only those from [0-9-]{10} on may be shared now \(Europe/London\)", note
+    )
     assert DAY_1 not in world.stored()
     assert {place.day for place in holdings.key_places(world.uni.db)} == {DAY_2, DAY_3, "undated"}
     found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity", agreement="brief"))

@@ -336,6 +336,10 @@ def test_the_library_opens_a_site_and_reads(loaded: World) -> None:
     with Site.open(loaded.root / UNI, passphrase=PASSPHRASE, clock=loaded.clock) as site:
         assert site.scan("reads", purpose=PURPOSE).collect().height == 6
         assert site.link(purpose=PURPOSE).collect().height == 3
+        left = site.scan("reads", purpose=PURPOSE)
+    for late in (left.collect, lambda: site.scan("reads", purpose=PURPOSE), lambda: site.link(purpose=PURPOSE)):
+        with pytest.raises(UsageError, match="this site is closed"):
+            late()
     with pytest.raises(LockedError):
         Site.open(loaded.root / UNI, passphrase=b"wrong horse battery", clock=loaded.clock)
 

@@ -68,6 +68,36 @@ def test_windows_are_open_until_they_die(world: World) -> None:
     assert [(item.open, item.expired) for item in seen(world).requests] == [(0, 1)]
 
 
+def test_each_window_has_its_days_its_state_and_its_end(world: World) -> None:
+    world.request(NOW.date(), NOW.date())
+    [request] = seen(world).requests
+    [window] = request.windows
+    assert (window.first, window.last, window.state) == (NOW.date(), NOW.date(), "waiting")
+    assert (request.open, request.timezone) == (1, "Europe/London")
+    world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)  # midnight in London
+    assert seen(world).requests[0].windows[0].state == "open"
+    world.clock.now = window.until
+    assert seen(world).requests[0].windows[0].state == "expired"
+
+
+def test_what_to_do_next_follows_from_what_is_there(world: World) -> None:
+    assert seen(world).next[0].startswith("ask a force: anpr-share request ")
+    assert seen(world, LANCS).next[0].startswith("when a request comes: anpr-share export ")
+    request = world.request()
+    assert seen(world).next == (f"when {LANCS} answers: anpr-share load BUNDLE",)
+    world.load(world.export(request))
+    assert [line.partition(":")[0] for line in seen(world).next] == ["ask a force", "look at what is held"]
+
+
+def test_a_force_without_the_linkage_key_is_told_to_take_it_in(world: World) -> None:
+    world.lancs.db.execute("DELETE FROM vault.secret WHERE kind = 'linkage'")
+    found = seen(world, LANCS)
+    assert [item.linkage_key for item in found.agreements] == [False]
+    assert found.next == (
+        f"take in the linkage key of {AGREEMENT} that the first force sends: anpr-share key accept FILE",
+    )
+
+
 def test_an_agreement_that_has_ended_is_not_in_force(world: World) -> None:
     world.clock.now = datetime(2028, 1, 1, tzinfo=UTC)
     [agreement] = seen(world).agreements
