@@ -344,7 +344,7 @@ def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt
     path = receipt or site.paths.outbox / f"{manifest.bundle}.receipt.json"
     if known.receipt is None:
         raise StorageError("the receipt of this bundle is not recorded here")
-    receipting.reprint(path, known.receipt)
+    receipting.reprint(site, path, known.receipt)
     rows: dict[str, int] = {}
     expired = 0
     for loaded in receipts.parse(known.receipt)[0].loaded:

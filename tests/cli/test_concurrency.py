@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anpr_share import Site
-from tests.support import crashes, sites
+from tests.support import jobs, sites
 from tests.support.sites import DAYS, World
 
 START = """
@@ -87,7 +87,7 @@ def test_of_two_exports_of_a_window_one_answers_it(tmp_path: Path) -> None:
     assert "answered already" in refused["message"]
     events = made.events("lancs")
     assert (events.count("disclosure"), events.count("alteration")) == (1, 1)
-    assert [state for (state,) in crashes.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
+    assert [state for (state,) in jobs.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
     intact(made)
 
 
@@ -155,5 +155,5 @@ def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:
 
     assert [code for code, _, _ in ended] == [0] * 4, ended
     assert made.events("uni").count("request-made") == 4
-    assert len(crashes.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
+    assert len(jobs.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
     intact(made)
