@@ -27,12 +27,22 @@ Record = Callable[[str, object], None]
 
 @posix
 @pytest.mark.parametrize(
-    ("command", "every", "least"), [("load", 4, 15), ("export", 3, 12), ("request", 2, 8), ("accept", 2, 6)]
+    ("commands", "every", "least"),
+    [
+        (("load",), 4, 15),
+        (("export",), 3, 12),
+        (("request",), 2, 8),
+        (("accept", "agreement sign", "key accept"), 2, 15),
+        (("receipt create", "receipt accept", "load again"), 3, 12),
+        (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 2, 15),
+        (("pseudonymise",), 4, 5),
+        (("init",), 4, 9),
+    ],
 )
 def test_full_from_any_write_on_it_is_told_and_one_more_run_works(
-    command: str, every: int, least: int, record_property: Record
+    commands: tuple[str, ...], every: int, least: int, record_property: Record
 ) -> None:
-    told = crashes.start(command, kind="full", every=every)
+    told = crashes.start(*commands, kind="full", every=every)
 
     assert told.wrongs == []
     assert told.points >= least

@@ -74,7 +74,7 @@ def one_more_run(job: Job, made: World, lines: int) -> str:
 def refused(done: Done) -> None:
     """A command that met a full or read-only disk said so, in words."""
     require(done.code == 6, f"exit code {done.code}: {done.err}")
-    require(done.err.startswith("error: "), f"told: {done.err}")
+    require(f"\n{done.err}".count("\nerror: ") == 1, f"told: {done.err}")
     require("internal" not in done.err and "Errno" not in done.err, f"told: {done.err}")
     require(not sites.secrets_in(done.out + done.err), "a plate is shown")
 
