@@ -25,8 +25,7 @@ RUNS = [
     (("export",), 1, 1, 40),
     (("accept", "agreement sign", "agreement sign, third", "key accept"), 1, 1, 75),
     (("request", "receipt create", "receipt accept", "load again"), 1, 1, 60),
-    (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 1, 30),
-    (("init",), 1, 1, 40),
+    (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 1, 75),
     (("pseudonymise",), 1, 2, 12),
 ]
 
