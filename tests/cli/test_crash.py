@@ -18,14 +18,16 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither for
 Record = Callable[[str, object], None]
 
 # Commands, first write, step, and how many writes there must be at least: fewer, and the program no longer sees what
-# the commands do. The longest is cut in two, so that two processors share it.
+# the commands do. The longest is cut in two, so that two processors share it. Every write of all: see `crashes.start`.
 RUNS = [
     (("load",), 1, 2, 30),
     (("load",), 2, 2, 30),
     (("export",), 1, 1, 40),
-    (("accept", "agreement sign", "agreement sign, third", "key accept"), 1, 1, 75),
-    (("request", "receipt create", "receipt accept", "load again"), 1, 1, 60),
-    (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 1, 75),
+    (("accept", "init"), 1, 1, 65),
+    (("agreement sign", "agreement sign, third", "key accept"), 1, 2, 25),
+    (("request",), 1, 1, 20),
+    (("receipt create", "receipt accept", "load again"), 1, 2, 20),
+    (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 2, 16),
     (("pseudonymise",), 1, 2, 12),
 ]
 

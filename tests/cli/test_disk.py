@@ -33,8 +33,8 @@ Record = Callable[[str, object], None]
         (("export",), 3, 12),
         (("request",), 2, 8),
         (("accept",), 2, 12),
-        (("agreement sign", "key accept", "receipt create", "receipt accept", "load again", "pseudonymise"), 4, 25),
-        (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 4, 18),
+        (("agreement sign", "key accept", "receipt create", "receipt accept", "load again", "pseudonymise"), 6, 16),
+        (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 6, 12),
     ],
 )
 def test_full_from_any_write_on_it_is_told_and_one_more_run_works(
