@@ -58,6 +58,17 @@ def storage_errors(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: {reason}", hint=next_step(error)) from None
 
 
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names in a directory durable. Windows does so by itself and refuses to open directories."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_regular(path: Path, what: str) -> BinaryIO:
     """Open a regular file for reading; ``what`` names it in messages.
 

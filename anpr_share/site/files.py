@@ -13,7 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
 from anpr_share.errors import StorageError
-from anpr_share.files import open_regular, recorded, storage_errors
+from anpr_share.files import open_regular, recorded, storage_errors, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,17 +33,6 @@ __all__ = [
 
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames and new names in a directory durable. Windows does so by itself and refuses to open directories."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:

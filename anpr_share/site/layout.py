@@ -14,7 +14,14 @@ from pathlib import Path
 
 from anpr_share.errors import FormatError, UsageError
 from anpr_share.pseudonyms import is_identifier
-from anpr_share.site.files import create_private, make_directory, open_regular, storage_errors
+from anpr_share.site.files import (
+    DIRECTORY_MODE,
+    make_directory,
+    open_regular,
+    replace_file,
+    storage_errors,
+    sync_directory,
+)
 from anpr_share.toml import read_toml
 
 CONFIG_NAME = "site.toml"
@@ -138,15 +145,29 @@ def create_directories(root: Path) -> Paths:
     if root.is_dir():
         with storage_errors("the directory of the new site cannot be read"):
             if any(root.iterdir()):
-                raise UsageError("the directory for the new site is not empty", hint="name a new or empty directory")
+                raise UsageError(
+                    "the directory for the new site is not empty",
+                    hint="name another; what a killed init left holds no site.toml, is no site, and may be removed",
+                )
     paths = Paths(root.resolve())
-    for directory in (paths.root, paths.store, paths.inbox, paths.outbox):
-        make_directory(directory)
+    make_directory(paths.root)
+    made: list[Path] = []
+    with storage_errors("the directories of the new site cannot be made"):
+        try:
+            # Each must be new: of two inits at once one stops here, and cannot take the other's files for its own.
+            for directory in (paths.store, paths.inbox, paths.outbox):
+                directory.mkdir(mode=DIRECTORY_MODE)
+                made.append(directory)
+            sync_directory(paths.root)
+        except OSError:
+            for directory in made:
+                directory.rmdir()
+            raise
     return paths
 
 
 def write_config(paths: Paths, config: SiteConfig) -> None:
-    """Write ``site.toml``, which turns a directory into a site. Raises :class:`StorageError` if it is there already."""
+    """Write ``site.toml``, whole or not at all: it turns a directory into a site. Raises :class:`StorageError`."""
     # JSON's escapes are valid in TOML's basic strings, and a printable name needs no other.
     lines = [
         "# Who this site is. Everything here is checked against the vault and identity.json; edits are refused.",
@@ -157,7 +178,7 @@ def write_config(paths: Paths, config: SiteConfig) -> None:
         f"fingerprint = {json.dumps(config.fingerprint)}",
         "",
     ]
-    create_private(paths.config, "\n".join(lines).encode("utf-8"))
+    replace_file(paths.config, "\n".join(lines).encode("utf-8"))
 
 
 def read_config(paths: Paths) -> SiteConfig:

@@ -4,6 +4,8 @@
 - Text, whole numbers, decimals and the like become text; columns of times and days keep their type, for `times`.
 - A file of some kilobytes can decode to terabytes, and one of wrong lengths can crash the decoder. So decoding happens
   in a child process, `columnar_worker`, with a limit of time for each batch and, on Linux, of memory.
+- What the child says is held to what was asked: length, columns, types, rows, sizes of cells. Not held is how far a
+  stream expands that it compressed on purpose; only a child that was taken over does that (docs/threats.md).
 - A damaged or encrypted file is refused without the library's words, which may quote it.
 """
 
@@ -91,7 +93,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
         self._child.say(job)
         while True:
             with self._child.within(self._limits.seconds):
-                answer = self._hear(self._child, needed, dated, asked=rows is not None)
+                answer = self._hear(self._child, needed, dated, rows)
             if answer is None:
                 return
             if isinstance(answer, pl.DataFrame):
@@ -100,7 +102,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
                 raise _fault(spoken_name(path), answer, needed)
 
     def _hear(
-        self, child: Child, needed: Sequence[str], dated: Collection[str], *, asked: bool
+        self, child: Child, needed: Sequence[str], dated: Collection[str], rows: int | None
     ) -> pl.DataFrame | dict[str, Any] | None:
         """The child's next answer, which a file that took it over may have chosen: a batch, a fault, or the end."""
         try:
@@ -114,18 +116,21 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
                 return answer if columns and all(column in needed for column in columns) else _NO_ANSWER
             case {"fault": "oversize" | "damaged", **rest} if not rest:
                 return dict(answer)
-            case {"bytes": int(size), **rest} if not rest and asked and 0 <= size <= 2 * self._limits.batch_bytes:
-                return self._batch(child.read(size), needed, dated)
+            case {"bytes": int(size), **rest} if not rest and rows and 0 <= size <= 2 * self._limits.batch_bytes:
+                return self._batch(child.read(size), needed, dated, rows)
         return _NO_ANSWER
 
-    def _batch(self, payload: bytes, needed: Sequence[str], dated: Collection[str]) -> pl.DataFrame | dict[str, Any]:
+    def _batch(
+        self, payload: bytes, needed: Sequence[str], dated: Collection[str], rows: int
+    ) -> pl.DataFrame | dict[str, Any]:
         try:
             batch = pl.read_ipc_stream(io.BytesIO(payload))
             oversize = is_oversize(batch, self._limits.cell_bytes, self._limits.batch_bytes)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
             return _NO_ANSWER
         typed = all(dtype == pl.String or (name in dated and dtype in TYPED) for name, dtype in batch.schema.items())
-        return batch if batch.columns == list(needed) and typed and not oversize else _NO_ANSWER
+        asked = batch.columns == list(needed) and batch.height <= rows
+        return batch if asked and typed and not oversize else _NO_ANSWER
 
 
 def _fault(name: str, answer: dict[str, Any], needed: Sequence[str]) -> AnprShareError:

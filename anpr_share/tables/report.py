@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,9 @@ import polars as pl
 
 from anpr_share import periods
 from anpr_share.errors import StorageError
-from anpr_share.files import next_step
+from anpr_share.files import storage_errors, sync_directory
 from anpr_share.tables.checks import RULES
 from anpr_share.tables.phrases import expected
-from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,34 +180,52 @@ def _add(counts: dict[str, int], values: pl.Series) -> None:
 
 @contextmanager
 def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl.DataFrame], None]]:
-    """A CSV file of the rows that fail: ``file,row,rule``, a line for each rule that a row fails, and no values.
-
-    What it yields takes a file's number and `Prepared.failures`. The file appears whole at the end, or not at all.
+    """As `writing_rejects`, and the file appears whole at the end, or not at all.
 
     Raises:
         StorageError: it cannot be written, or is there already: it may be the extract itself.
     """
     _require_free(path)
-    temporary: Path | None = None
+    temporary = path.with_name(f".anpr-share-{secrets.token_hex(16)}.part")
+    with writing_rejects(temporary, files) as write:
+        yield write
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as out:
-            temporary = Path(out.name)
-            out.write(b"file,row,rule\n")
-
-            def write(file: int, failures: pl.DataFrame) -> None:
-                _write_rows(out, _inert(files[file]), failures)
-
-            yield write
-            out.flush()
-            os.fsync(out.fileno())
         _require_free(path)
-        temporary.replace(path)
-    except OSError as error:
-        reason = (error.strerror or "it failed").lower()
-        raise StorageError(f"{spoken_name(path)} cannot be written: {reason}", hint=next_step(error)) from None
+        with storage_errors("the rejects cannot be written"):
+            temporary.replace(path)
+            sync_directory(path.parent)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_rejects(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl.DataFrame], None]]:
+    """A new CSV file of the rows that fail: ``file,row,rule``, a line for each rule that a row fails, and no values.
+
+    What it yields takes a file's number and `Prepared.failures`. Nothing is left after an error.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with storage_errors("the rejects cannot be written"):
+        out = open(path, "xb", opener=_private)  # noqa: SIM115 - closed below, removed if unfinished
+        try:
+            with out:
+                out.write(b"file,row,rule\n")
+
+                def write(file: int, failures: pl.DataFrame) -> None:
+                    _write_rows(out, _inert(files[file]), failures)
+
+                yield write
+                out.flush()
+                os.fsync(out.fileno())
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _require_free(path: Path) -> None:

@@ -25,7 +25,7 @@ from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError,
 from anpr_share.periods import Duration
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import create_private, replace_file
+from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import may_identify
@@ -271,9 +271,11 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
             head=ledger_head(site),
         )
         envelope = dsse.sign(keyshare.KIND, write(share), site.signing_key)
-        with site.transaction():
-            site.record("linkage-key-shared", agreement.id, {"recipient": force.site, "document": envelope.digest})
-        replace_file(path, envelope.encode())
+        with publication.publishing(site.db, site.paths, [path]) as staged:
+            create_private(staged[0].temporary, envelope.encode())
+            with site.transaction():
+                site.record("linkage-key-shared", agreement.id, {"recipient": force.site, "document": envelope.digest})
+                publication.commit(site.db, staged)
         files.append(path)
     return tuple(files)
 

@@ -34,7 +34,7 @@ from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private, storage_errors
 from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.profile import ReadsColumns
-from anpr_share.tables.report import rejects_file
+from anpr_share.tables.report import writing_rejects
 from anpr_share.tables.times import parse_times
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, agreements, answering
@@ -368,5 +368,5 @@ def _writing_rejects(files: Sequence[publication.Publication], extract: Extract)
     if not files:
         yield None
         return
-    with rejects_file(files[0].temporary, extract.names) as write_rejects:
+    with writing_rejects(files[0].temporary, extract.names) as write_rejects:
         yield write_rejects

@@ -382,7 +382,7 @@ def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt
         raise StorageError(
             "the receipt of this bundle is not recorded here", hint="anpr-share receipt create makes a new one"
         )
-    receipting.reprint(path, known.receipt)
+    receipting.reprint(site, path, known.receipt)
     rows: dict[str, int] = {}
     expired = 0
     for loaded in receipts.parse(known.receipt)[0].loaded:

@@ -90,8 +90,9 @@ def replace(site: OpenSite, identity: Identity, fingerprint: str | None, confirm
                 f"{identity.site} was changed here while its new identity was confirmed",
                 hint="look at it with anpr-share partner list, and begin anew",
             )
-        with site.transaction():
-            record(site, identity, "partner-replaced")
+        if known.status != "pinned" or known.fingerprint != identity.fingerprint:
+            with site.transaction():
+                record(site, identity, "partner-replaced")
         site.checkpoint()
         return _result(_known(site, identity.site))
 
@@ -99,11 +100,12 @@ def replace(site: OpenSite, identity: Identity, fingerprint: str | None, confirm
 def revoke(site: OpenSite, partner: str) -> PartnerResult:
     """Trust a partner no more: nothing it signs is accepted, and nothing is exported to it."""
     with site.writing():
-        with site.transaction():
-            revoked = catalogue.revoke(site.db, site.require_vault(), partner)
-            site.record("partner-revoked", revoked.id, {"fingerprint": revoked.fingerprint})
+        if _known(site, partner).status != "revoked":
+            with site.transaction():
+                revoked = catalogue.revoke(site.db, site.require_vault(), partner)
+                site.record("partner-revoked", revoked.id, {"fingerprint": revoked.fingerprint})
         site.checkpoint()
-    return _result(revoked)
+        return _result(_known(site, partner))
 
 
 def listed(site: OpenSite) -> tuple[PartnerResult, ...]:

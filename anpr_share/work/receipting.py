@@ -76,12 +76,15 @@ def write_staged(file: publication.Publication, document: Envelope) -> None:
     create_private(file.temporary, document.encode())
 
 
-def reprint(path: Path, data: bytes) -> None:
+def reprint(site: OpenSite, path: Path, data: bytes) -> None:
     """Write a recorded receipt once more. Raises :class:`StorageError` if another file has its place."""
     with storage_errors("the receipt cannot be written"):
         if path.is_file() and path.read_bytes() == data:
             return
-    create_private(path, data)
+    with publication.publishing(site.db, site.paths, [path]) as files:
+        create_private(files[0].temporary, data)
+        with site.transaction():
+            publication.commit(site.db, files)
 
 
 def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:

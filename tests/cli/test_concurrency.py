@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from anpr_share import Site
-from tests.support import crashes, sites
-from tests.support.sites import DAYS, World
+from tests.support import jobs, sites
+from tests.support.sites import DAYS, Done, World
 
 START = """
 import sys
@@ -87,7 +89,7 @@ def test_of_two_exports_of_a_window_one_answers_it(tmp_path: Path) -> None:
     assert "answered already" in refused["message"]
     events = made.events("lancs")
     assert (events.count("disclosure"), events.count("alteration")) == (1, 1)
-    assert [state for (state,) in crashes.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
+    assert [state for (state,) in jobs.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
     intact(made)
 
 
@@ -142,6 +144,34 @@ def test_a_scan_sees_a_bundle_whole_or_not_at_all_while_it_is_loaded(tmp_path: P
     intact(made)
 
 
+class Asked(World):
+    """A world in which a command is not run, but kept."""
+
+    words: tuple[object, ...] = ()
+
+    def run(self, *argv: object, site: str | None = None, passphrase: bool = True) -> Done:  # noqa: ARG002 # as World has it
+        self.words = (site, *argv)
+        return Done(0, "", "")
+
+
+@pytest.mark.parametrize("name", ["accept", "agreement sign", "receipt accept"])
+def test_the_same_command_twice_at_once_happens_once(name: str, tmp_path: Path) -> None:
+    job = jobs.JOBS[name]
+    made = sites.world(job.stage, tmp_path / "world")
+    asked = Asked(made.root)
+    job.command(asked)
+    before = jobs.logged(made, job)
+
+    ended = both(*(Waiting(made, job.site, *asked.words[1:]) for _ in range(2)))
+
+    assert sorted(code for code, _, _ in ended) in [[0, code] for code in job.again], ended
+    again = job.command(made)
+    assert again.code in job.again, again.err
+    job.truth(made, again)
+    assert jobs.logged(made, job) == before + 1
+    intact(made)
+
+
 def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:
     made = sites.world("agreed", tmp_path / "world")
     days = ("--from", DAYS[0], "--until", DAYS[-1])
@@ -155,5 +185,5 @@ def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:
 
     assert [code for code, _, _ in ended] == [0] * 4, ended
     assert made.events("uni").count("request-made") == 4
-    assert len(crashes.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
+    assert len(jobs.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
     intact(made)

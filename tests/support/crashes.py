@@ -1,25 +1,25 @@
-"""A program that the crash and disk tests start: one command, a fault at every one of its writes, one more run each.
+"""A program that the crash and disk tests start: commands, a fault at every one of their writes, one more run each.
 
-    python -m tests.support.crashes JOB KIND TEMPLATE FIRST EVERY [BELOW]
+    python -m tests.support.crashes KIND FIRST EVERY BELOW JOB=TEMPLATE…
 
-prints a JSON object: how many faults there were, how often each outcome came about, and the first thing that was wrong.
+prints a JSON object: of each command, how many faults there were and how often each outcome came about; and everything
+that was wrong. What the commands are and what must be true after them: `tests.support.jobs`.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import json
 import os
 import pkgutil
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,142 +27,43 @@ import anpr_share
 from anpr_share.cli import main as main_module
 from tests.support import faults, sites
 from tests.support.faults import Fault, Kind
+from tests.support.jobs import JOBS, Job, WrongError, logged, require
 from tests.support.sites import Done, World
 
 _LIMIT: Final = 2000
+HAPPENED: Final = "had happened"
+SECOND_TIME: Final = "happened the second time"
 
 
-class WrongError(Exception):
-    """What is not as it must be, in words."""
+@dataclass
+class Told:
+    """What a program found: for each command, how often it met each outcome; and what was wrong, in words."""
+
+    outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
+    wrongs: list[str] = field(default_factory=list)
+
+    @property
+    def points(self) -> int:
+        """At how many writes there was a fault."""
+        return sum(sum(counts.values()) for counts in self.outcomes.values())
 
 
-@dataclass(frozen=True)
-class Job:
-    """A command, and what must be true after one more run of it.
+def one_more_run(job: Job, made: World, lines: int) -> str:
+    """Run the command again without a fault, in a fork, and look at what is true; raises `WrongError`.
 
-    ``truth`` is called in the process of that run, with what the run said.
+    ``lines`` is how often the ledger has the command's event when it has not happened yet.
     """
 
-    command: Callable[[World], Done]
-    truth: Callable[[World, Done], str]
-    stage: sites.Stage
-
-
-def require(condition: object, what: str) -> None:
-    """Raise `WrongError` unless the condition holds."""
-    if not condition:
-        raise WrongError(what)
-
-
-def table(made: World, site: str, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of a site's databases, read beside the program."""
-    connection = sqlite3.connect(made.root / site / "site.db")
-    try:
-        connection.execute("ATTACH ? AS keys", (str(made.root / site / "keys.db"),))
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
-
-
-def settled(made: World, site: str) -> None:
-    """Nothing is under way, nothing lies about, and the ledger holds together."""
-    require(not made.strays(), f"left behind: {made.strays()}")
-    require(not table(made, site, "SELECT * FROM publication"), "a file is still recorded as under way")
-    checked = made.run("--json", "ledger", "verify", site=site)
-    # Lines of a command that was killed before it signed are a finding until the next command that writes signs them.
-    unsigned = checked.code == 1 and checked.result["out_of_place"] and checked.result["clock_resets"] == 0
-    require(checked.code == 0 or unsigned, f"the ledger: {checked.code} {checked.err}")
-
-
-def exported(made: World, again: Done) -> str:
-    """The window was answered once: one bundle, in its place, disclosed once."""
-    require(again.code in {0, 4}, f"the second run: {again.code} {again.err}")
-    require(again.code == 0 or "answered already" in again.err, f"the second run was refused: {again.err}")
-    settled(made, "lancs")
-    events = made.events("lancs")
-    require([events.count("disclosure"), events.count("alteration")] == [1, 1], f"ledger: {events}")
-    ((bundle, manifest),) = table(made, "lancs", "SELECT id, manifest FROM bundle")
-    windows = table(made, "lancs", "SELECT state, bundle FROM request_window")
-    require(windows == [("used", bundle)], f"windows: {windows}")
-    verified = made.run("--json", "verify", made.bundle, "--sender", made.root / "lancs" / "identity.json")
-    require(verified.code == 0, f"the bundle: {verified.err}")
-    require(verified.result["bundle"] == bundle, "the file is another bundle than the record's")
-    outputs = table(made, "lancs", "SELECT path FROM registered WHERE kind = 'output'")
-    require(outputs == [(str(made.bundle),)], "the bundle is not registered under retention")
-    require(len(manifest) == 64, "the record has no digest")
-    return "had happened" if again.code == 4 else "happened the second time"
-
-
-def loaded(made: World, again: Done) -> str:
-    """The bundle was taken once: every row once, the one-time key gone, one receipt, and no file but the parts."""
-    require(again.code == 0, f"the second run: {again.code} {again.err}")
-    settled(made, "uni")
-    events = made.events("uni")
-    require(events.count("collection") == 1, f"ledger: {events}")
-    require(events.count("load-refused") <= made.refusals, "a killed load is in the ledger as a refusal")
-    require(table(made, "uni", "SELECT * FROM keys.onetime_key") == [], "the one-time key is still here")
-    parts = {path for (path,) in table(made, "uni", "SELECT path FROM part")}
-    root = made.root / "uni"
-    files = {path.relative_to(root).as_posix() for path in (root / "store").rglob("*") if path.is_file()}
-    require(files == parts, f"store and records differ: {sorted(files ^ parts)}")
-    require(made.receipt.is_file(), "there is no receipt")
-    (receipt,) = table(made, "uni", "SELECT receipt FROM bundle")
-    require(made.receipt.read_bytes() == receipt[0], "the receipt is another than the record's")
-    linked = made.run("--json", "link", "--purpose", "checking", site="uni")
-    require(linked.code == 0, f"link: {linked.err}")
-    require(linked.result["rows"] == sites.LINKED, f"link: {linked.result['rows']} rows")
-    status = made.ok("--json", "status", site="uni").result
-    (held,) = status["agreements"]
-    require(held["rows"] == sites.READS + len(sites.TARGET_PLATES), f"rows held: {held['rows']}")
-    return "had happened" if "again" in again.out else "happened the second time"
-
-
-def requested(made: World, again: Done) -> str:
-    """One request, with one key for its window."""
-    require(again.code in {0, 6}, f"the second run: {again.code} {again.err}")
-    require(again.code == 0 or "a file is already where" in again.err, f"the second run: {again.err}")
-    settled(made, "uni")
-    require(made.events("uni").count("request-made") == 1, "it is not in the ledger once")
-    ((digest, envelope),) = table(made, "uni", "SELECT digest, envelope FROM request")
-    require(made.request.read_bytes() == envelope, "the file is another request than the record's")
-    keys = table(made, "uni", "SELECT request FROM keys.onetime_key")
-    require(keys == [(digest,)], f"one-time keys: {len(keys)}")
-    return "had happened" if again.code == 6 else "happened the second time"
-
-
-def accepted(made: World, again: Done) -> str:
-    """The agreement is in force once, with one linkage key, and the other force has its share."""
-    require(again.code in {0, 4}, f"the second run: {again.code} {again.err}")
-    require(again.code == 0 or "accepted already" in again.err, f"the second run: {again.err}")
-    settled(made, "lancs")
-    events = made.events("lancs")
-    require(events.count("agreement-accepted") == 1, f"ledger: {events}")
-    require(events.count("linkage-key-made") == 1, f"ledger: {events}")
-    shares = list((made.root / "lancs" / "outbox").iterdir())
-    require(len(shares) == 1, f"{len(shares)} key shares for one other force")
-    for name in ("wyp", "uni"):
-        made.ok("agreement", "accept", made.agreement, site=name)
-    made.ok("key", "accept", shares[0], site="wyp")
-    return "had happened" if again.code == 4 else "happened the second time"
-
-
-JOBS: Final = {
-    "export": Job(World.export, exported, "requested"),
-    "load": Job(World.load, loaded, "exported"),
-    "request": Job(World.ask, requested, "agreed"),
-    "accept": Job(lambda made: made.run("agreement", "accept", made.agreement, site="lancs"), accepted, "signed"),
-}
-
-
-def one_more_run(job: Job, made: World) -> str:
-    """Run the command again without a fault, in a fork, and look at what is true; raises `WrongError`."""
-
     def run() -> Done:
+        had = logged(made, job) > lines
         again = job.command(made)
         try:
-            return replace(again, out=job.truth(made, again), err="")
+            require(again.code in (job.again if had else (0,)), f"the second run: {again.code} {again.err}")
+            job.truth(made, again)
+            require(job.event is None or logged(made, job) == lines + 1, "the ledger does not tell of it once")
         except WrongError as wrong:
             return replace(again, out="", err=str(wrong))
+        return replace(again, out=HAPPENED if had else SECOND_TIME, err="")
 
     done = faults.in_a_fork(run).done
     assert done is not None
@@ -170,10 +71,10 @@ def one_more_run(job: Job, made: World) -> str:
     return done.out
 
 
-def refused(made: World, done: Done, kind: Kind) -> None:
-    """A command that met a full or read-only disk said so, in words, and left nothing that nobody knows of."""
+def refused(done: Done) -> None:
+    """A command that met a full or read-only disk said so, in words."""
     require(done.code == 6, f"exit code {done.code}: {done.err}")
-    require(done.err.startswith("error: "), f"told: {done.err}")
+    require(f"\n{done.err}".count("\nerror: ") == 1, f"told: {done.err}")
     require("internal" not in done.err and "Errno" not in done.err, f"told: {done.err}")
     require(not sites.secrets_in(done.out + done.err), "a plate is shown")
 
@@ -184,16 +85,39 @@ def prepare(made: World) -> None:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     main_module._program = functools.cache(main_module._program)
-    for site in ("lancs", "uni"):
+    known: dict[tuple[Any, ...], bytes] = {}
+    stretch = sites._stretch
+
+    def learn(*arguments: Any) -> bytes:
+        return known.setdefault(arguments, stretch(*arguments))
+
+    sites._stretch = learn
+    for site in sites.SITES:
         made.run("key", "list", site=site)
+    # Whatever is stretched from here on is a new passphrase or a new site's, and need not take its quarter of a second.
+    sites._stretch = lambda *arguments: known.get(arguments) or hashlib.sha256(b"".join(arguments[:2])).digest()
+
+
+def ready(job: Job, folder: Path, template: Path) -> World:
+    """A world in which the command can be run: the template to copy from."""
+    made = World(folder / "ready")
+    shutil.copytree(template, made.root)
+
+    def before() -> Done:
+        job.before(made)
+        return Done(0, "", "")
+
+    faults.in_a_fork(before)
+    return made
 
 
 def drive(
     name: str, kind: Kind, folder: Path, template: Path, *, first: int, every: int, below: str | None
-) -> dict[str, Any]:
+) -> tuple[Counter[str], list[str]]:
     """Let the fault happen at the ``first`` write and each ``every``-th one after it, in turn."""
     job = JOBS[name]
-    prepare(World(template))
+    start_from = ready(job, folder, template)
+    lines = logged(start_from, job)
     outcomes: Counter[str] = Counter()
     wrongs: list[str] = []
     at, reached = first - every, True
@@ -201,31 +125,31 @@ def drive(
         at += every
         assert at < _LIMIT, "the command never comes to its end"
         made = World(folder / "world", refusals=0 if kind == "kill" else 1)
-        shutil.copytree(template, made.root)
+        shutil.copytree(start_from.root, made.root)
         inside = () if below is None else (str(made.root / below),)
         ended = faults.in_a_fork(lambda made=made: job.command(made), Fault(kind, at, inside))  # type: ignore[misc]
         reached = ended.reached
         try:
             if ended.done is not None and reached:
-                refused(made, ended.done, kind)
+                refused(ended.done)
             if reached:
-                outcomes[one_more_run(job, made)] += 1
+                outcomes[one_more_run(job, made, lines)] += 1
             else:
                 require(ended.done is not None and ended.done.code == 0, f"without a fault: {ended.done}")
         except WrongError as wrong:
-            wrongs.append(f"{kind} at write {at}: {wrong}")
+            wrongs.append(f"{name}, {kind} at write {at}: {wrong}")
         shutil.rmtree(made.root)
-    return {"points": outcomes.total() + len(wrongs), "outcomes": outcomes, "wrongs": wrongs}
+    shutil.rmtree(start_from.root)
+    return outcomes, wrongs
 
 
-def orphan(folder: Path, template: Path) -> dict[str, Any]:
+def orphan(folder: Path, template: Path) -> tuple[Counter[str], list[str]]:
     """A load is killed when its child has been told of a part and not begun it; the child begins after the next load.
 
     What it writes then is nobody's, and must not stay.
     """
     made = World(folder / "world")
     shutil.copytree(template, made.root)
-    prepare(made)
     gate_read, gate_write = os.pipe()
     ended_read, ended_write = os.pipe()
     pid = os.fork()
@@ -235,48 +159,61 @@ def orphan(folder: Path, template: Path) -> dict[str, Any]:
         faults.load_and_die(made.load, lambda: os.read(gate_read, 1))
     os.close(ended_write)
     assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    wrongs = []
     try:
-        outcome = one_more_run(JOBS["load"], made)
+        outcome = one_more_run(JOBS["load"], made, 0)
         os.write(gate_write, b"x")
         os.read(ended_read, 1)  # returns when nobody holds the other end any more
         require(not made.strays(), f"left behind by the child: {made.strays()}")
     except WrongError as wrong:
-        wrongs.append(str(wrong))
-        outcome = "wrong"
-    return {"points": 1, "outcomes": {outcome: 1}, "wrongs": wrongs}
+        return Counter(), [str(wrong)]
+    return Counter({outcome: 1}), []
 
 
-def start(name: str, kind: str, *, first: int = 1, every: int = 1, below: str | None = None) -> dict[str, Any]:
-    """Run this module as a program of its own, and hand back what it printed. For tests."""
-    stage = JOBS[name].stage
-    words = ["-m", "tests.support.crashes", name, kind, str(sites.template(stage)), str(first), str(every)]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "POLARS_MAX_THREADS": "1"}
-    root = Path(__file__).resolve().parents[2]
+def start(*names: str, kind: str, first: int = 1, every: int = 1, below: str | None = None) -> Told:
+    """Run this module as a program of its own, and hand back what it printed. For tests.
+
+    With ``ANPR_SHARE_EVERY_WRITE`` in the environment no write is passed over.
+    """
+    if "ANPR_SHARE_EVERY_WRITE" in os.environ:
+        every = 1
+    jobs = [f"{name}={sites.template(JOBS[name].stage)}" for name in names]
     done = subprocess.run(
-        [sys.executable, *words, *([below] if below else [])],
+        [sys.executable, "-m", "tests.support.crashes", kind, str(first), str(every), below or "", *jobs],
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
-        cwd=root,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "POLARS_MAX_THREADS": "1"},
+        cwd=Path(__file__).resolve().parents[2],
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return Told(**told)
 
 
-def main(name: str, kind: str, template: str, first: str, every: str, below: str | None = None) -> None:
-    """Print what there is to say about one command and one kind of fault."""
+def main(kind: str, first: str, every: str, below: str, *jobs: str) -> None:
+    """Print what there is to say about some commands and one kind of fault."""
+    told = Told()
     with tempfile.TemporaryDirectory(dir=faults.memory()) as temporary:
         folder = Path(temporary).resolve()
-        if kind == "orphan":
-            told = orphan(folder, Path(template))
-        else:
-            told = drive(
-                name, cast("Kind", kind), folder, Path(template), first=int(first), every=int(every), below=below
-            )
-    sys.stdout.write(json.dumps(told) + "\n")
+        for job in jobs:
+            name, _, template = job.partition("=")
+            if not told.outcomes:
+                prepare(World(Path(template)))
+            if kind == "orphan":
+                outcomes, wrongs = orphan(folder, Path(template))
+            else:
+                outcomes, wrongs = drive(
+                    name,
+                    cast("Kind", kind),
+                    folder,
+                    Path(template),
+                    first=int(first),
+                    every=int(every),
+                    below=below or None,
+                )
+            told.outcomes[name] = outcomes
+            told.wrongs += wrongs
+    sys.stdout.write(json.dumps({"outcomes": told.outcomes, "wrongs": told.wrongs}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What may go wrong at each thing that a command writes: the process is killed, or the disk is full from there on.
 
 `in_a_fork` runs a job in a fork of this process and lets a fault happen at its k-th write. A write is: a file opened
-for writing, a rename, a removal, a directory made or removed, an fsync, and each statement of SQLite that writes,
-``BEGIN`` and ``COMMIT`` included. The child process that decodes parts is a fork too, and its writes count as well.
+for writing, the first byte for it, a rename, a removal, a directory made or removed, an fsync, and each statement of
+SQLite that writes, ``BEGIN`` and ``COMMIT`` included. (What happens inside a ``COMMIT``: `tests.support.commits`.) The
+child process that decodes parts is a fork too, and its writes count as well.
 
 Forking is quick, and safe only while this process has no threads: it must not have let polars run a query. So this
 module is used by programs that the tests start (`tests.support.crashes`), and by no test directly.
@@ -29,7 +30,7 @@ from anpr_share.site import database
 from tests.support.sites import Done
 
 Kind = Literal["kill", "full", "full-once", "read-only"]
-_WRITES_SQL: Final = ("BEGIN IMMEDIATE", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE")
+_WRITES_SQL: Final = ("BEGIN IMMEDIATE", "COMMIT", "INSERT", "UPDATE", "DELETE")
 _REMOVALS: Final = ("os.remove", "os.rmdir")
 _CREATIONS: Final = ("os.rename", "os.mkdir")
 _TEXTS: Final = {"full": "the disk is full", "read-only": "the files of this site cannot be written"}
@@ -110,12 +111,19 @@ class _Counter:
         return not self.fault.below or str(Path(name).absolute()).startswith(self.fault.below)
 
     def _patch(self) -> None:
-        fsync, execute, executemany = os.fsync, database.Connection.execute, database.Connection.executemany
+        fsync, fdopen = os.fsync, os.fdopen
+        execute, executemany = database.Connection.execute, database.Connection.executemany
 
         def counted_fsync(fd: Any) -> None:
             if self._inside(str(Path(f"/proc/self/fd/{fd}").readlink())):
                 self.hit()
             fsync(fd)
+
+        def counted_fdopen(fd: int, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+            # The file is there, and there is nothing in it.
+            if "w" in mode and self._inside(str(Path(f"/proc/self/fd/{fd}").readlink())):
+                self.hit()
+            return fdopen(fd, mode, *arguments, **named)
 
         def counted(original: Callable[..., Any]) -> Callable[..., Any]:
             def run(connection: database.Connection, sql: str, *parameters: Any) -> Any:
@@ -126,6 +134,7 @@ class _Counter:
             return run
 
         os.fsync = counted_fsync
+        os.fdopen = counted_fdopen
         database.Connection.execute = counted(execute)  # type: ignore[method-assign]
         database.Connection.executemany = counted(executemany)  # type: ignore[method-assign]
 

@@ -18,7 +18,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -173,7 +173,7 @@ def call(argv: list[str], *, now: datetime = NOW) -> Done:
     return Done(code, out.decode(errors="replace"), err.decode(errors="replace"), out)
 
 
-_stretch = functools.cache(vault._stretch)
+_stretch: Callable[..., bytes] = functools.cache(vault._stretch)
 
 
 @contextlib.contextmanager

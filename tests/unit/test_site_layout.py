@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from anpr_share.errors import FormatError, StorageError, UsageError
-from anpr_share.site import files
+from anpr_share.site import files, layout
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, find_site, read_config, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from anpr_share.site.opened import OpenSite
 
 CONFIG = SiteConfig("north-force", 'North "Force" \\ Ünit', "police", "ab" * 32)
 
@@ -110,9 +109,19 @@ def test_only_the_owner_may_look(paths: Paths) -> None:
     assert stat.S_IMODE(paths.config.stat().st_mode) == 0o600
 
 
-def test_a_config_is_never_overwritten(paths: Paths) -> None:
+def test_of_two_inits_at_once_the_second_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, make = tmp_path / "site", files.make_directory
+
+    def make_and_be_overtaken(path: Path) -> None:
+        make(path)
+        monkeypatch.undo()
+        OpenSite.create(root, role="police", name="First", site_id="first", passphrase=b"correct horse battery").close()
+
+    monkeypatch.setattr(layout, "make_directory", make_and_be_overtaken)
     with pytest.raises(StorageError, match="exists already"):
-        write_config(paths, CONFIG)
+        OpenSite.create(root, role="police", name="Second", site_id="second", passphrase=b"correct horse battery")
+    with OpenSite.open(root, passphrase=b"correct horse battery") as site:
+        assert site.config.id == "first"
 
 
 def test_replacing_a_file_leaves_the_new_content_and_nothing_else(tmp_path: Path) -> None:
@@ -121,6 +130,21 @@ def test_replacing_a_file_leaves_the_new_content_and_nothing_else(tmp_path: Path
     files.replace_file(target, b"two")
     assert target.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_directories_that_cannot_all_be_made_are_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def full(path: Path, mode: int = 0o777, **named: bool) -> None:
+        if path.name == "outbox":
+            raise OSError(errno.ENOSPC, "no space")
+        mkdir(path, mode, **named)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        create_directories(tmp_path / "site")
+    assert list((tmp_path / "site").iterdir()) == []
 
 
 def test_a_replacement_that_fails_leaves_the_old_state(tmp_path: Path) -> None:

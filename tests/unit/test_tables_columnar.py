@@ -26,9 +26,13 @@ def stream(frame: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
+END = b'{"end": true}\n'
+
+
 def sent(frame: pl.DataFrame) -> bytes:
+    """One batch and a proper end, so that a batch is refused for what it is or not at all."""
     payload = stream(frame)
-    return json.dumps({"bytes": len(payload)}).encode() + b"\n" + payload
+    return json.dumps({"bytes": len(payload)}).encode() + b"\n" + payload + END
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: bytes) -> None:
@@ -45,11 +49,11 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: bytes) -> N
 
 def read(path: Path) -> list[pl.DataFrame]:
     with ParquetReader(ParquetLimits(cell_bytes=100, batch_bytes=10_000)) as reader:
-        return list(reader.read(path, NEEDED, 1000, dated={"at"}))
+        return list(reader.read(path, NEEDED, 100, dated={"at"}))
 
 
 def test_an_honest_answer_is_let_through(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    answering(monkeypatch, tmp_path, sent(GOOD) + b'{"end": true}\n')
+    answering(monkeypatch, tmp_path, sent(GOOD))
     (batch,) = read(tmp_path / "reads.parquet")
     assert batch.drop("__ragged__").equals(GOOD)
 
@@ -68,18 +72,19 @@ DISHONEST = {
     "a fault of a column not asked for": b'{"fault": "missing", "columns": ["AB12CDE"]}\n',
     "a fault of columns that are a number": b'{"fault": "missing", "columns": 7}\n',
     "a fault of a column that is a list": b'{"fault": "unfit", "columns": [["vrm"]]}\n',
-    "bytes that are text": b'{"bytes": "3"}\nabc',
-    "bytes that are true": b'{"bytes": true}\nabc',
+    "bytes that are text": b'{"bytes": "3"}\nabc' + END,
+    "bytes that are true": b'{"bytes": true}\nabc' + END,
     "fewer than no bytes": b'{"bytes": -1}\n',
-    "more bytes than allowed": b'{"bytes": 20001}\n' + b"x" * 20_001,
-    "fewer bytes than said": sent(GOOD)[:-20],
-    "no stream": b'{"bytes": 3}\nabc',
+    "more bytes than allowed": b'{"bytes": 20001}\n' + b"x" * 20_001 + END,
+    "fewer bytes than said": sent(GOOD).removesuffix(END)[:-20],
+    "no stream": b'{"bytes": 3}\nabc' + END,
     "a column more": sent(GOOD.with_columns(more=pl.lit("AB12CDE"))),
     "a column fewer": sent(GOOD.drop("at")),
     "columns in another order": sent(GOOD.select("at", "vrm")),
     "a column of numbers": sent(GOOD.with_columns(vrm=pl.lit(1))),
     "a column of lists": sent(GOOD.with_columns(at=pl.lit(["x"]))),
     "times where text was asked for": sent(GOOD.with_columns(vrm=pl.datetime(2026, 10, 1))),
+    "more rows than asked for": sent(pl.concat([GOOD] * 51)),
     "a cell larger than allowed": sent(GOOD.with_columns(vrm=pl.lit("x" * 101))),
 }
 
