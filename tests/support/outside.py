@@ -88,10 +88,15 @@ def _private(seed: bytes) -> hpke.MLKEM768X25519PrivateKey:
     return hpke.MLKEM768X25519PrivateKey(mlkem, x25519.from_private_bytes(expanded[64:]))
 
 
+def manifest_of(path: Path) -> Any:
+    """The payload of a bundle's manifest, which needs no key."""
+    with zipfile.ZipFile(path) as members:
+        return json.loads(base64.b64decode(json.loads(members.read("manifest.json"))["payload"]))
+
+
 def exported(world: World, path: Path) -> Bundle:
     """Open a bundle that was not loaded yet, with the one-time key that its recipient still has."""
-    with zipfile.ZipFile(path) as members:
-        manifest = json.loads(base64.b64decode(json.loads(members.read("manifest.json"))["payload"]))
+    manifest = manifest_of(path)
     vault, first = world.uni.require_vault(), date.fromisoformat(manifest["window"]["first"])
     key = holdings.onetime_key(world.uni.db, vault, manifest["request"], first)
     assert key is not None
