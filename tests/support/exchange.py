@@ -7,7 +7,9 @@ under one clock that tests move.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import io
 import json
 import shutil
 import tempfile
@@ -233,6 +235,12 @@ class World:
         common = ["--site", str(self.root / site), "--passphrase-file", str(passphrase), "--quiet"]
         return main.run([*common, *map(str, argv)], clock=self.clock)
 
+    def told(self, site: str, *argv: object) -> tuple[int, str]:
+        """The exit code of a command at a site, and what it says on standard error."""
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            return self.cli(site, *argv), said.getvalue()
+
     def free(self, name: str) -> Path:
         """A path of this name in a directory of its own."""
         return Path(tempfile.mkdtemp(dir=self.root)) / name
@@ -342,9 +350,13 @@ def refused(world: World, bundle: Path, kind: type[AnprShareError], step: int | 
         assert (type(error), getattr(error, "step", None)) == (kind, step), error.message
     assert world.events(UNI)[lines:] == ["load-refused"]
     assert _state(world) == before
-    assert world.cli(UNI, "load", bundle) == kind.exit_code
-    text = f"{caught.value.message} {caught.value.hint}"
-    assert not any(plate in text for plate in PLATES)
+    step_told = "" if step is None else f"step {step} of 8: "
+    for command in ("verify", "load"):
+        code, said = world.told(UNI, command, bundle)
+        assert code == kind.exit_code
+        assert f"error: {step_told}{caught.value.message}\n" in said
+        assert not any(plate in said for plate in PLATES)
+    assert _state(world) == before
     return caught.value
 
 
