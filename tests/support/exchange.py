@@ -37,6 +37,7 @@ from anpr_share.site.opened import OpenSite
 from anpr_share.tables.profile import load_profile
 from anpr_share.work import agreements, arriving, exporting, loading, partners, requesting
 from anpr_share.work.progress import silent
+from tests.support import documents
 from tests.support.documents import Fields, changed
 from tests.support.forgery import Forgery
 
@@ -68,36 +69,19 @@ TARGETS: tuple[Target, ...] = (
 
 
 def terms(parties: Iterable[OpenSite]) -> Fields:
-    """The payload of the agreement between these sites."""
-    return {
-        "format": 1,
-        "id": AGREEMENT,
-        "version": 1,
-        "supersedes": None,
-        "title": "Mapping modern slavery vehicular activity",
-        "purpose": "research for the prevention of modern slavery",
-        "legal_basis": "s.35 Data Protection Act 2018",
-        "starts": "2026-09-01",
+    """The payload of the agreement between these sites: the usual one, of what this version can exchange."""
+    fields = documents.terms() | {
         "ends": "2027-12-31",
-        "timezone": "Europe/London",
-        "authority_after": "P90D",
-        "reads": {
-            "columns": ["vehicle", "camera", "captured_at"],
-            "resolution": "1m",
-            "retention": "P12M",
-            "sample": None,
-        },
-        "targets": {
-            "columns": ["vehicle", "log", "offence", "offence_from", "offence_to"],
-            "date_resolution": "day",
-            "handling": None,
-            "victims": False,
-            "retention": "P6M",
-        },
         "cameras": None,
         "risk": None,
         "parties": [agreement_documents.party_of(party.identity) for party in parties],
     }
+    fields["targets"] |= {
+        "columns": ["vehicle", "log", "offence", "offence_from", "offence_to"],
+        "date_resolution": "day",
+        "handling": None,
+    }
+    return fields
 
 
 @dataclass
