@@ -16,7 +16,7 @@ import anpr_share  # first of all: it keeps polars from spilling
 settings.register_profile(
     "everyday",
     derandomize=True,
-    max_examples=40,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],

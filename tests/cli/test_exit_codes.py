@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from anpr_share.documents import canonical, receipt
+from anpr_share.documents import envelope as dsse
+from anpr_share.site.opened import OpenSite
 from tests.support import sites
 from tests.support.sites import AGREEMENT, DAYS, Stage, World
 
@@ -68,11 +72,6 @@ def cells(made: World, rows: str, header: str = "vrm,camera,captured_at,confiden
     return made
 
 
-def bytes_of(made: World, data: bytes) -> World:
-    (made.root / "reads.csv").write_bytes(data)
-    return made
-
-
 def later(made: World, days: int) -> World:
     return replace(made, now=made.now + timedelta(days=days))
 
@@ -107,6 +106,22 @@ def unsigned(made: World) -> World:
     return changed_in_site_db(made, "lancs", "DELETE FROM checkpoint WHERE seq = (SELECT max(seq) FROM checkpoint)")
 
 
+def recounted(made: World) -> World:
+    """The university signs a receipt for a row more than it was sent."""
+    envelope = dsse.parse(made.receipt.read_bytes(), receipt.KIND)
+    fields = json.loads(envelope.payload)
+    fields["loaded"][0]["days"][0]["rows"] += 1
+    with sites.quick_opening(), OpenSite.open(made.root / "uni", passphrase=sites.PASSPHRASE.encode()) as uni:
+        signed = dsse.sign(receipt.KIND, canonical.encode(fields), uni.signing_key)
+    made.receipt.write_bytes(signed.encode())
+    return made
+
+
+def counted_otherwise(made: World) -> World:
+    assert recounted(made).run("receipt", "accept", made.receipt, site="lancs").code == 1
+    return made
+
+
 def same(made: World) -> World:
     return made
 
@@ -134,78 +149,18 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         lambda made: cells(made, "BK12CDE,x", "vrm,when"),
         export,
     ),
+    ("something overdue", 1, "", "loaded", "uni", lambda made: later(made, 400), words("status")),
+    ("a force's files overdue", 1, "", "exported", "lancs", lambda made: later(made, 400), words("status")),
     (
-        "a doubled column",
+        "a receipt that counts otherwise",
         1,
-        "input",
-        "requested",
+        "",
+        "loaded",
         "lancs",
-        lambda made: cells(made, FIRST, "vrm,vrm,camera,captured_at,confidence"),
-        export,
+        recounted,
+        lambda made: ["receipt", "accept", made.receipt],
     ),
-    (
-        "the wrong delimiter",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: cells(made, "a;b", "vrm;camera;captured_at"),
-        export,
-    ),
-    (
-        "the wrong encoding",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: bytes_of(made, b"vrm,camera,captured_at,confidence\nBK12CDE,M\xfcller,x,1\n"),
-        export,
-    ),
-    (
-        "no rows",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: bytes_of(made, b"vrm,camera,captured_at,confidence\n"),
-        export,
-    ),
-    (
-        "every row rejected",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: cells(made, FIRST.replace("BK12CDE", "??")),
-        export,
-    ),
-    (
-        "swapped columns",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: cells(made, FIRST.replace("Mill Lane Bridge", "LK07XYZ")),
-        export,
-    ),
-    (
-        "expired reads only",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: cells(made, FIRST.replace("2026", "2024")),
-        export,
-    ),
-    (
-        "future reads only",
-        1,
-        "input",
-        "requested",
-        "lancs",
-        lambda made: cells(made, FIRST.replace("2026", "2027")),
-        export,
-    ),
+    ("a receipt that counted otherwise", 1, "", "loaded", "lancs", counted_otherwise, words("receipt", "list")),
     ("no such command", 2, "usage", "new", None, same, words("nothing")),
     ("no such option", 2, "usage", "new", None, same, words("status", "--nothing")),
     ("a missing option", 2, "usage", "agreed", "uni", same, words("request", AGREEMENT)),

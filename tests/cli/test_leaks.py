@@ -1,152 +1,39 @@
 """No plate, camera name, reference, token, key or passphrase stands where it must not, whatever is typed or read.
 
-Each test runs commands, good and failing, over extracts whose plates and names are known, and looks at everything that
-was written: the terminal, every file of every site and beside them, temporary files just before they are removed, and
-the ledger. Only the extracts themselves, the passphrase file and the tests' own inputs are not looked at.
+Each test runs commands that fail, or that meet bad input, over extracts whose plates and names are known, and looks at
+everything that was written: the terminal, every file of every site and beside them, files just before they are removed,
+and the ledger. Only the extracts themselves, the passphrase file and the tests' own inputs are not looked at.
+Commands that do their work are in ``test_leaks_commands.py``.
 """
 
 from __future__ import annotations
 
 import base64
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import polars as pl
 import pytest
 
-from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements
 from tests.support import sites
-from tests.support.sites import AGREEMENT, CAMERAS, DAYS, LOGS, Done, World
+from tests.support.sites import AGREEMENT, CAMERAS, DAYS, LOGS, World
+from tests.support.watching import Watch, watching
 
 Words = Callable[[World], list[object]]
 PLATE = "BK12CDE"
-TARGETS = "--targets", "targets.csv", "--targets-profile", "plain-targets"
-
-
-@dataclass
-class Watch:
-    """What must not be seen, and where it was."""
-
-    made: World
-    tokens: tuple[str, ...] = ()
-    secret: tuple[bytes, ...] = ()
-    inputs: set[Path] = field(default_factory=set)
-    found: list[str] = field(default_factory=list)
-    looked: int = 0
-
-    def look(self, place: str, data: bytes) -> None:
-        self.looked += 1
-        lowered = data.lower()
-        for words in (lowered, lowered.replace(b"\0", b"")):  # as UTF-16 has it, too
-            self.found += [f"{place}: {word}" for word in sites.secrets_in(words)]
-        for word in sites.WORDS:
-            if base64.b64encode(word.encode())[:-4] in data:
-                self.found.append(f"{place}: {word} in base64")
-        self.found += [f"{place}: a token" for token in self.tokens if token.encode() in lowered]
-        for secret in self.secret:
-            spelt = (secret, secret.hex().encode(), base64.b64encode(secret))
-            self.found += [f"{place}: a key" for form in spelt if form in data or form in lowered]
-
-    def file(self, path: Path) -> None:
-        if path.is_file() and path not in self.inputs:
-            self.look(path.name, path.read_bytes())
-
-    def folder(self, path: Path) -> None:
-        for item in path.rglob("*"):
-            self.look("a file's name", item.name.encode())
-            self.file(item)
-
-    def run(self, *argv: object, site: str | None = None) -> Done:
-        """Run a command and look at everything after it."""
-        done = self.made.run(*argv, site=site)
-        self.terminal(done)
-        self.folder(self.made.root)
-        return done
-
-    def terminal(self, done: Done) -> None:
-        self.look("standard output", done.data)
-        self.look("standard error", done.err.encode())
-        assert "internal error" not in done.err, done.err
-
-
-_watch: list[Watch] = []
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    """Look at a temporary file before it is renamed, removed, or removed with its folder."""
-    if not _watch or event not in {"os.remove", "os.rename", "shutil.rmtree"}:
-        return
-    watch = _watch.pop()  # what it does itself is no concern of its own
-    try:
-        path = Path(arguments[0])
-        if event == "shutil.rmtree":
-            watch.folder(path)
-        elif path.is_absolute() and (event == "os.remove" or Path(arguments[1]) not in watch.inputs):
-            watch.file(path)
-    finally:
-        _watch.append(watch)
-
-
-sys.addaudithook(_audit)
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for temporary files that must be empty in the end."""
-    sites.template("loaded")  # which is a temporary folder, too, and of all tests
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    yield folder
-    assert list(folder.iterdir()) == []
-
-
-@pytest.fixture
-def watch(tmp_path: Path, temporary: Path) -> Iterator[Watch]:
-    """A world that is loaded, its secrets known."""
-    made = sites.world("loaded", tmp_path / "world")
-    watch = Watch(made, *secrets_of(made))
-    watch.inputs = {made.passphrase_file, made.root / "reads.csv", made.root / "targets.csv"}
-    _watch.append(watch)
-    yield watch
-    _watch.clear()
-
-
-def secrets_of(made: World) -> tuple[tuple[str, ...], tuple[bytes, ...]]:
-    """Every token that the extracts can give, and every key of the sites."""
-    keys: list[bytes] = []
-    tokens: set[str] = set()
-    for name in sites.SITES:
-        with sites.quick_opening(), OpenSite.open(made.root / name, passphrase=sites.PASSPHRASE.encode()) as site:
-            vault = site.require_vault()
-            keys += [vault._key, site.signing_key.secret(), site.opening_key.secret()]
-            if name == "lancs":
-                linkage = agreements.linkage_key(site, AGREEMENT)
-                secret = vault.get_secret(site.db, "linkage", AGREEMENT)
-                assert secret is not None
-                keys.append(secret)
-                identity = site.identity.site
-                tokens |= {linkage.vrm(plate) for plate in (*sites.PLATES.values(), *sites.TARGET_PLATES)}
-                tokens |= {linkage.camera(identity, [camera]) for camera in CAMERAS}
-                tokens |= {linkage.log(identity, log) for log in LOGS}
-    return tuple(tokens), tuple(keys)
 
 
 def test_the_watch_sees_what_is_there(watch: Watch) -> None:
-    vehicle = watch.tokens[0]
+    vehicle = min(watch.tokens)
     for seen in (
         PLATE.lower().encode(),
         f"a,{CAMERAS[0]},b".encode(),
         LOGS[0].encode("utf-16-le"),
         base64.b64encode(LOGS[0].encode()),
         vehicle.upper().encode(),
-        watch.secret[0],
-        watch.secret[0].hex().encode(),
+        min(watch.secret),
+        min(watch.secret).hex().encode(),
     ):
         before = len(watch.found)
         watch.look("here", seen)
@@ -154,76 +41,6 @@ def test_the_watch_sees_what_is_there(watch: Watch) -> None:
     before = len(watch.found)
     watch.look("here", b"nothing of it")
     assert len(watch.found) == before
-
-
-def test_tokens_come_out_of_link_alone(watch: Watch) -> None:
-    done = watch.made.run("link", "--purpose", "journeys", "--format", "csv", site="uni")
-
-    assert sum(token in done.out for token in watch.tokens) >= 2
-    assert sites.secrets_in(done.out + done.err) == []
-    watch.folder(watch.made.root)
-    assert watch.found == []
-
-
-def test_pseudonymised_rows_hold_tokens_and_no_names(watch: Watch) -> None:
-    out = watch.made.root / "tokens.csv"
-    watch.inputs.add(out)
-
-    given = ("--profile", "plain-reads", "--agreement", AGREEMENT, "-o", out)
-    assert watch.run("pseudonymise", watch.made.root / "reads.csv", *given, site="lancs").code == 0
-
-    assert sum(token in out.read_text() for token in watch.tokens) >= 2
-    assert sites.secrets_in(out.read_bytes()) == []
-    assert watch.found == []
-
-
-def test_the_whole_exchange_shows_nothing(tmp_path: Path, temporary: Path) -> None:
-    made = sites.world("signed", tmp_path / "world")
-    watch = Watch(made)
-    watch.inputs = {made.passphrase_file, made.root / "reads.csv", made.root / "targets.csv"}
-    _watch.append(watch)
-    try:
-        for name in sites.SITES:
-            assert watch.run("agreement", "accept", made.agreement, site=name).code == 0
-        watch.secret = tuple(secrets_of(made)[1])
-        watch.tokens = secrets_of(made)[0]
-        days = ("--from", DAYS[0], "--until", DAYS[-1])
-        reads, targets = made.root / "reads.csv", made.root / "targets.csv"
-        given = (
-            "--reads",
-            reads,
-            "--profile",
-            "plain-reads",
-            "--targets",
-            targets,
-            "--targets-profile",
-            "plain-targets",
-        )
-        for site, words in (
-            ("lancs", ("check", reads, "--profile", "plain-reads", "--rejects", made.root / "rejected.csv")),
-            ("lancs", ("check", targets, "--profile", "plain-targets", "--json")),
-            ("uni", ("request", AGREEMENT, "--to", "lancashire-police", *days, "-o", made.request)),
-            (
-                "lancs",
-                ("export", "--request", made.request, *given, "-o", made.bundle, "--rejects", made.root / "r.csv"),
-            ),
-            (None, ("--json", "inspect", made.bundle)),
-            ("uni", ("verify", made.bundle)),
-            ("uni", ("load", made.bundle, "--receipt", made.receipt)),
-            ("lancs", ("receipt", "accept", made.receipt)),
-            ("uni", ("--json", "link", "--purpose", "journeys")),
-            *((site, ("ledger", "show", "--json")) for site in ("lancs", "uni")),
-            *((site, ("status", "--json")) for site in ("lancs", "uni")),
-            ("lancs", ("receipt", "list")),
-            ("lancs", ("key", "list")),
-            ("lancs", ("partner", "list")),
-            ("lancs", ("agreement", "show")),
-        ):
-            assert watch.run(*words, site=site).code == int(words[0] == "check" and "plain-reads" in words), words
-    finally:
-        _watch.clear()
-    assert watch.found == []
-    assert watch.looked > 300
 
 
 # --- failing commands
@@ -238,6 +55,40 @@ def write(made: World, name: str, text: str | bytes) -> Path:
 def reads(text: str | bytes, profile: str = "plain-reads") -> Words:
     """`check` and then `export` of other reads than the usual."""
     return lambda made: ["--reads", write(made, "reads.csv", text), "--profile", profile]
+
+
+def parquet(**columns: list[object]) -> bytes:
+    """A Parquet extract whose cells and statistics hold plates and names; ``columns`` replace or add to the usual."""
+    usual = dict(zip(HEADER.strip().split(","), map(list, zip(*sites.reads_rows(), strict=True)), strict=True))
+    file = io.BytesIO()
+    pl.DataFrame(usual | columns).write_parquet(file, compression="uncompressed")
+    return file.getvalue()
+
+
+def every(cell: object) -> list[object]:
+    return [cell] * len(sites.reads_rows())
+
+
+def changed_page(data: bytes) -> bytes:
+    at = data.index(b"BK12CDE") - 4
+    return data[:at] + b"\xff" * 12 + data[at + 12 :]
+
+
+def parquet_without_camera() -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"vrm": [PLATE], CAMERAS[0]: [PLATE], "captured_at": ["2026-10-01T10:00:00Z"]}).write_parquet(
+        file, compression="uncompressed"
+    )
+    return file.getvalue()
+
+
+def packed(data: Callable[[], bytes]) -> Words:
+    """`reads` of a Parquet file, which is made when it is needed."""
+
+    def words(made: World) -> list[object]:
+        return reads(data())(made)
+
+    return words
 
 
 HEADER = "vrm,camera,captured_at,confidence\n"
@@ -259,6 +110,13 @@ EXTRACTS: dict[str, Words] = {
     "a null character": reads(HEADER + ROW + f"{PLATE}\0,{CAMERAS[0]}\n"),
     "a cut gzip file": reads(b"\x1f\x8b\x08\0" + ROW.encode()),
     "a parquet file that is none": reads(b"PAR1" + ROW.encode() + b"PAR1"),
+    "a parquet file cut short": packed(lambda: parquet()[:-200]),
+    "a parquet file with a changed page": packed(lambda: changed_page(parquet())),
+    "a parquet file without a column": packed(parquet_without_camera),
+    "plates as times of a parquet file": packed(lambda: parquet(captured_at=every(PLATE))),
+    "a parquet file with lists": packed(lambda: parquet(camera=every([PLATE, CAMERAS[0]]))),
+    "a parquet file with a huge cell": packed(lambda: parquet(camera=every(f"{PLATE} " * 20_000))),
+    "swapped columns of a parquet file": packed(lambda: parquet(camera=every(PLATE))),
     "a workbook": reads(b"PK\x03\x04" + ROW.encode()),
     "a profile that holds data": lambda made: [
         *("--reads", made.root / "reads.csv"),
@@ -410,7 +268,7 @@ def test_a_fault_of_ours_shows_no_text_of_it(json: bool, watch: Watch, monkeypat
     import anpr_share.work.minimising as inner
 
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError(f"cannot convert {PLATE} of {CAMERAS[0]}: {watch.tokens[0]}")
+        raise RuntimeError(f"cannot convert {PLATE} of {CAMERAS[0]}: {min(watch.tokens)}")
 
     request = watch.made.root / "second.json"
     watch.made.ask(out=request)
@@ -418,7 +276,8 @@ def test_a_fault_of_ours_shows_no_text_of_it(json: bool, watch: Watch, monkeypat
     given = ("--reads", watch.made.root / "reads.csv", "--profile", "plain-reads", "-o", watch.made.root / "x.zip")
 
     more = ["--json"] if json else []
-    done = watch.made.run("export", "--request", request, *given, *more, site="lancs")
+    with watching(watch):
+        done = watch.made.run("export", "--request", request, *given, *more, site="lancs")
 
     assert done.code == 70
     assert "internal error (RuntimeError) at anpr_share/" in done.err
@@ -438,7 +297,8 @@ def test_a_library_that_quotes_a_cell_is_not_repeated(watch: Watch, monkeypatch:
         raise pl.exceptions.ComputeError(f"could not parse `{PLATE}` as dtype `i64`")
 
     monkeypatch.setattr(pl, "read_csv", quote)
-    done = watch.made.run("check", watch.made.root / "reads.csv", "--profile", "plain-reads")
+    with watching(watch):
+        done = watch.made.run("check", watch.made.root / "reads.csv", "--profile", "plain-reads")
 
     watch.look("standard output", done.data)
     watch.look("standard error", done.err.encode())

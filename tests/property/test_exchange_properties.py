@@ -1,21 +1,15 @@
-"""What is loaded is what was accepted, row for row; and no bytes do more to a site than be refused."""
+"""No bytes do more to a site than be refused, whoever signed them."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anpr_share.cli.failures import INTERNAL
@@ -26,103 +20,10 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import SigningKey
 from anpr_share.errors import AnprShareError
 from anpr_share.site import holdings
-from anpr_share.work import agreements, exporting, inspecting, loading, reading, receipting
+from anpr_share.work import agreements, exporting, inspecting, loading, receipting
 from anpr_share.work.progress import silent
 from tests.support.exchange import LANCS, READS, TARGETS, UNI, WYP, World, reads_input, settled, swift
 from tests.support.forgery import fields_of, members
-
-# As written, and what vrm-1 makes of it; None is rejected.
-PLATES = {
-    "AB12CDE": "AB12CDE",
-    "ab12 cde": "AB12CDE",
-    "AB-I2-CDE": "AB12CDE",
-    "FG34HJK": "FG34HJK",
-    "A1": "A1",
-    "X99999Y9": "X99999Y9",
-    "AB12?DE": None,
-    "": None,
-    "UNKNOWN": None,
-}
-CAMERAS = {"CAM-1": "CAM-1", " CAM-1 ": "CAM-1", "7": "7", "007": "007", "Café": "Café", "": None, "  ": None}
-WINDOW = (date(2026, 10, 24), date(2026, 10, 26))  # London's clocks go back on the 25th
-NOON, NOW = datetime(2026, 10, 23, 12, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
-STEPS = {"1s": 1, "1m": 60, "15m": 900, "1h": 3600}
-
-ROWS = st.lists(
-    st.tuples(
-        st.sampled_from(sorted(PLATES)),
-        st.sampled_from(sorted(CAMERAS)),
-        st.integers(0, 4 * 86_400).map(lambda seconds: NOON + timedelta(seconds=seconds)),
-    ),
-    min_size=1,
-    max_size=30,
-)
-
-
-def field_key(secret: bytes, field: str) -> bytes:
-    """HKDF-SHA-256 by hand: no salt, one block."""
-    extracted = hmac.digest(bytes(32), secret, "sha256")
-    return hmac.digest(extracted, f"anpr-share/1/exact/{field}".encode() + b"\x01", "sha256")
-
-
-def token(secret: bytes, field: str, message: bytes) -> str:
-    return hmac.new(field_key(secret, field), message, hashlib.sha256).hexdigest()[:32]
-
-
-def floored(instant: datetime, resolution: str, zone: ZoneInfo) -> datetime:
-    """The time at this resolution on the clocks of the zone, and never before the day that it belongs to."""
-    local = instant.astimezone(zone)
-    midnight = datetime(local.year, local.month, local.day, tzinfo=zone).astimezone(UTC)
-    if resolution == "1d":
-        return midnight
-    on_the_clock = local.hour * 3600 + local.minute * 60 + local.second
-    return max(midnight, instant - timedelta(seconds=on_the_clock % STEPS[resolution]))
-
-
-@settings(max_examples=12)
-@given(
-    rows=ROWS,
-    resolution=st.sampled_from([*STEPS, "1d"]),
-    zone=st.sampled_from(["Europe/London", "Asia/Kolkata", "UTC"]),
-)
-def test_what_is_loaded_is_what_was_accepted_row_for_row(
-    rows: list[tuple[str, str, datetime]], resolution: str, zone: str
-) -> None:
-    with tempfile.TemporaryDirectory() as directory, swift(), settled(Path(directory) / "sites") as world:
-        world.clock.now = NOW
-        world.agree(id="exact", reads__resolution=resolution, timezone=zone, targets=None)
-        secret = world.lancs.require_vault().get_secret(world.lancs.db, agreements.LINKAGE, "exact")
-        assert secret is not None
-        expected = list(accepted(rows, resolution, ZoneInfo(zone), secret))
-        written = [(plate, camera, f"{time:%Y-%m-%dT%H:%M:%SZ}") for plate, camera, time in rows]
-        asked = world.request(*WINDOW, agreement="exact")
-        if not expected:
-            with pytest.raises(AnprShareError, match="no row is left"):
-                world.export(asked, written)
-            return
-        result = world.load(world.export(asked, written))
-        found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity", agreement="exact"))
-        columns = ["vehicle", "camera", "captured_at", "day"]
-        assert Counter(found.select(columns).iter_rows()) == Counter(expected)
-        assert result.rows == {"reads": len(expected)}
-        assert receipting.accept(world.lancs, result.receipt.read_bytes()).discrepancies == ()
-
-
-def accepted(
-    rows: list[tuple[str, str, datetime]], resolution: str, zone: ZoneInfo, secret: bytes
-) -> Iterator[tuple[str, str, datetime, date]]:
-    for plate, camera, instant in rows:
-        vrm, name = PLATES[plate], CAMERAS[camera]
-        day = instant.astimezone(zone).date()
-        if vrm is None or name is None or not WINDOW[0] <= day <= WINDOW[1]:
-            continue
-        spelt = name.encode()
-        yield (
-            token(secret, "vrm", vrm.encode()),
-            token(secret, f"camera/{LANCS}", b"%d:%b," % (len(spelt), spelt)),
-            floored(instant, resolution, zone),
-            day,
-        )
 
 
 @pytest.fixture
@@ -284,7 +185,6 @@ def test_any_bytes_as_a_document_are_refused_or_a_document(world: World, reader:
     site = reader.split(maxsplit=1)[0]
     signed = revised(payload).map(lambda data: dsse.sign(kind, data, key).encode())
 
-    @settings(max_examples=25)
     @given(data=st.one_of(edits(genuine), signed, st.text(max_size=60).map(str.encode)))
     def hold(data: bytes) -> None:
         attempt(lambda: read(data))

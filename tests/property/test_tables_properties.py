@@ -11,14 +11,14 @@ from unittest import mock
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anpr_share.errors import AnprShareError, FormatError, InputError
 from anpr_share.tables import blocks
 from anpr_share.tables.check import check_extract
 from anpr_share.tables.extract import RAGGED, open_extract
-from anpr_share.tables.profile import load_profile, parse_profile
+from anpr_share.tables.profile import load_profile, parse_profile, profile_text
 
 PROFILE = parse_profile("""
 table = "reads"
@@ -72,7 +72,6 @@ def test_irregular_quoting_means_what_the_csv_module_says_or_is_refused(pieces: 
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "\ufeffa,b,c,d\n", "a,b,c,d\n1,2,3,4\n"]))
-@settings(max_examples=100)
 def test_any_bytes_are_read_or_refused_as_ours(tail: bytes, head: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "reads.csv")
@@ -121,3 +120,16 @@ def test_any_text_is_a_profile_or_refused_as_ours(text: str) -> None:
             parse_profile(profile)
         except FormatError:
             continue
+
+
+@pytest.mark.parametrize("name", ["nas-compact", "plain-reads", "plain-targets"])
+@given(data=st.data())
+def test_a_bundled_profile_with_any_damage_is_a_profile_or_refused_as_ours(name: str, data: st.DataObject) -> None:
+    genuine = profile_text(name)
+    start = data.draw(st.integers(0, len(genuine)))
+    stop = data.draw(st.integers(start, min(len(genuine), start + 40)))
+    piece = data.draw(st.text(max_size=20) | st.sampled_from(["[columns]\n", '"""', "1e999", "2026-10-01", "{a = 1}"]))
+    try:
+        parse_profile(genuine[:start] + piece + genuine[stop:])
+    except FormatError:
+        return

@@ -7,7 +7,9 @@ under one clock that tests move.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
+import io
 import json
 import shutil
 import tempfile
@@ -35,6 +37,7 @@ from anpr_share.site.opened import OpenSite
 from anpr_share.tables.profile import load_profile
 from anpr_share.work import agreements, arriving, exporting, loading, partners, requesting
 from anpr_share.work.progress import silent
+from tests.support import documents
 from tests.support.documents import Fields, changed
 from tests.support.forgery import Forgery
 
@@ -66,36 +69,19 @@ TARGETS: tuple[Target, ...] = (
 
 
 def terms(parties: Iterable[OpenSite]) -> Fields:
-    """The payload of the agreement between these sites."""
-    return {
-        "format": 1,
-        "id": AGREEMENT,
-        "version": 1,
-        "supersedes": None,
-        "title": "Mapping modern slavery vehicular activity",
-        "purpose": "research for the prevention of modern slavery",
-        "legal_basis": "s.35 Data Protection Act 2018",
-        "starts": "2026-09-01",
+    """The payload of the agreement between these sites: the usual one, of what this version can exchange."""
+    fields = documents.terms() | {
         "ends": "2027-12-31",
-        "timezone": "Europe/London",
-        "authority_after": "P90D",
-        "reads": {
-            "columns": ["vehicle", "camera", "captured_at"],
-            "resolution": "1m",
-            "retention": "P12M",
-            "sample": None,
-        },
-        "targets": {
-            "columns": ["vehicle", "log", "offence", "offence_from", "offence_to"],
-            "date_resolution": "day",
-            "handling": None,
-            "victims": False,
-            "retention": "P6M",
-        },
         "cameras": None,
         "risk": None,
         "parties": [agreement_documents.party_of(party.identity) for party in parties],
     }
+    fields["targets"] |= {
+        "columns": ["vehicle", "log", "offence", "offence_from", "offence_to"],
+        "date_resolution": "day",
+        "handling": None,
+    }
+    return fields
 
 
 @dataclass
@@ -233,6 +219,12 @@ class World:
         common = ["--site", str(self.root / site), "--passphrase-file", str(passphrase), "--quiet"]
         return main.run([*common, *map(str, argv)], clock=self.clock)
 
+    def told(self, site: str, *argv: object) -> tuple[int, str]:
+        """The exit code of a command at a site, and what it says on standard error."""
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            return self.cli(site, *argv), said.getvalue()
+
     def free(self, name: str) -> Path:
         """A path of this name in a directory of its own."""
         return Path(tempfile.mkdtemp(dir=self.root)) / name
@@ -342,9 +334,13 @@ def refused(world: World, bundle: Path, kind: type[AnprShareError], step: int | 
         assert (type(error), getattr(error, "step", None)) == (kind, step), error.message
     assert world.events(UNI)[lines:] == ["load-refused"]
     assert _state(world) == before
-    assert world.cli(UNI, "load", bundle) == kind.exit_code
-    text = f"{caught.value.message} {caught.value.hint}"
-    assert not any(plate in text for plate in PLATES)
+    step_told = "" if step is None else f"step {step} of 8: "
+    for command in ("verify", "load"):
+        code, said = world.told(UNI, command, bundle)
+        assert code == kind.exit_code
+        assert f"error: {step_told}{caught.value.message}\n" in said
+        assert not any(plate in said for plate in PLATES)
+    assert _state(world) == before
     return caught.value
 
 

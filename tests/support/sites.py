@@ -205,11 +205,16 @@ def template(stage: Stage) -> Path:
     return made.root
 
 
-def _make_sites(made: World) -> None:
+def write_inputs(made: World) -> None:
+    """The passphrase file and the two extracts."""
     made.passphrase_file.write_text(f"{PASSPHRASE}\n", encoding="ascii")
     made.passphrase_file.chmod(0o600)
     write_reads(made.root / "reads.csv")
     write_targets(made.root / "targets.csv")
+
+
+def _make_sites(made: World) -> None:
+    write_inputs(made)
     for name, title in FORCES.items():
         made.ok("init", made.root / name, "--role", "police", "--name", title)
     made.ok("init", made.root / UNIVERSITY[0], "--role", "university", "--name", UNIVERSITY[1])
@@ -217,7 +222,12 @@ def _make_sites(made: World) -> None:
 
 def _draft(made: World) -> None:
     parties = [word for name in SITES for word in ("--party", made.root / name / "identity.json")]
-    text = made.ok("agreement", "draft", *parties).out
+    text = filled_in(made.ok("agreement", "draft", *parties).out)
+    (made.root / "draft.toml").write_text(text, encoding="utf-8")
+
+
+def filled_in(text: str) -> str:
+    """The draft of an agreement with what a person would write into it, and without cameras."""
     for field, value in (
         ("id", AGREEMENT),
         ("title", "Mapping modern slavery"),
@@ -225,8 +235,7 @@ def _draft(made: World) -> None:
         ("legal_basis", "DPA 2018 s.36"),
     ):
         text = text.replace(f'\n{field} = ""', f'\n{field} = "{value}"', 1)
-    text = re.sub(r"\[cameras\].*?\nk = 10\n", "", text, flags=re.DOTALL)
-    (made.root / "draft.toml").write_text(text, encoding="utf-8")
+    return re.sub(r"\[cameras\].*?\nk = 10\n", "", text, flags=re.DOTALL)
 
 
 def _sign(made: World) -> None:

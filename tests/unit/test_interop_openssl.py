@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.documents import canonical
 from anpr_share.pseudonyms import LinkageKey
-from tests.support.documents import FORCE, KINDS, Site, envelope, secret
+from tests.support.documents import FORCE, secret
+from tests.support.exchange import LANCS, World
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the openssl command is not installed")
@@ -44,19 +47,28 @@ def verified(folder: Path, public: bytes, signed: bytes, signature: bytes) -> bo
     return done.returncode == 0
 
 
-@pytest.mark.parametrize("kind", ["identity", "manifest"])
-def test_openssl_verifies_a_signature_over_the_bytes_that_dsse_says(kind: str, tmp_path: Path) -> None:
-    fields, signers, _ = KINDS[kind]
-    signer: Site = signers[0]
-    # From here on only the file counts, read as any program would.
-    document: Any = canonical.decode(envelope(kind, fields(), signer).encode())
+def signed_document(kind: str, world: World) -> tuple[Any, bytes]:
+    """A document as a site wrote it, and the public key out of its signer's identity, both read as JSON."""
+    identity = json.loads((world.root / LANCS / "identity.json").read_bytes())
+    if kind == "identity":
+        document = identity
+    else:
+        with zipfile.ZipFile(world.export()) as members:
+            document = json.loads(members.read("manifest.json"))
+    return document, base64.b64decode(json.loads(base64.b64decode(identity["payload"]))["signing"])
+
+
+@pytest.mark.parametrize("kind", ["identity", "manifest of an exported bundle"])
+def test_openssl_verifies_a_signature_over_the_bytes_that_dsse_says(kind: str, world: World, tmp_path: Path) -> None:
+    document, public = signed_document(kind, world)
     payload = base64.b64decode(document["payload"])
     media = document["payloadType"].encode()
     signed = b"DSSEv1 %d %s %d %s" % (len(media), media, len(payload), payload)
-    signature = base64.b64decode(document["signatures"][0]["sig"])
-    assert verified(tmp_path, signer.signing.public, signed, signature)
-    assert not verified(tmp_path, signer.signing.public, signed + b" ", signature)
-    assert document["signatures"][0]["keyid"] == digest(signer.signing.public)
+    (stated,) = document["signatures"]
+    signature = base64.b64decode(stated["sig"])
+    assert verified(tmp_path, public, signed, signature)
+    assert not verified(tmp_path, public, signed + b" ", signature)
+    assert stated["keyid"] == digest(public)
 
 
 def digest(data: bytes) -> str:

@@ -3,66 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import subprocess
-import sys
-import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from anpr_share import parquet, part_check
-from anpr_share.errors import StorageError, UsageError, VerificationError
-from anpr_share.part_check import PartJob, PartLimits, PartResult, PartRules, Rewrite, check_parts
-from anpr_share.periods import Window, day_start
-from anpr_share.work.minimising import ReadsPipeline
+from anpr_share.errors import UsageError
+from anpr_share.part_check import PartResult, Rewrite
+from anpr_share.periods import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-KEY = b"k" * 32
-LOCAL = b"l" * 32
-LONDON = ZoneInfo("Europe/London")
-DAY = date(2026, 6, 10)
-WINDOW = Window(date(2026, 6, 8), date(2026, 6, 14))
-COLUMNS = ("vehicle", "camera", "captured_at")
-SCHEMA = pl.Schema({"vehicle": pl.String(), "camera": pl.String(), "captured_at": pl.Datetime("us", "UTC")})
-# In June, London's day runs from 23:00 to 23:00 UTC.
-FIRST, LAST = datetime(2026, 6, 9, 23, tzinfo=UTC), datetime(2026, 6, 10, 22, 59, 59, 999_999, tzinfo=UTC)
-VEHICLE, CAMERA = "0123456789abcdef0123456789abcdef", "f" * 32
-FRAME = pl.DataFrame([(VEHICLE, CAMERA, FIRST), (VEHICLE, CAMERA, LAST)], schema=SCHEMA, orient="row")
-
-
-def job(path: Path, frame: pl.DataFrame = FRAME, **changes: Any) -> PartJob:
-    parquet.write_part(frame, path, KEY)
-    return replace(PartJob(path, KEY, "reads", DAY, frame.height, COLUMNS, LONDON, WINDOW), **changes)
-
-
-def check(*jobs: PartJob, **limits: Any) -> list[PartResult]:
-    return list(check_parts(jobs, limits=PartLimits(**limits)))
-
-
-def check_here(part: PartJob) -> PartResult:
-    line = json.dumps(part_check._message(part)).encode()
-    return part_check._result(part, part_check._answer(line, PartLimits(), part_check.Seen()))
-
-
-def refuse(reason: str, *jobs: PartJob, **limits: Any) -> VerificationError:
-    """Expect a refusal: by a child if limits are given, else, since children take their time, without one."""
-    with pytest.raises(VerificationError, match=reason) as caught:
-        check(*jobs, **limits) if limits else [check_here(each) for each in jobs]
-    assert caught.value.step == 8
-    for secret in (VEHICLE, CAMERA, str(jobs[-1].path)):
-        assert secret not in str(caught.value)
-    return caught.value
+    pass
+from tests.support.parts import (
+    CAMERA,
+    DAY,
+    FIRST,
+    FRAME,
+    KEY,
+    LAST,
+    LOCAL,
+    SCHEMA,
+    VEHICLE,
+    check,
+    check_here,
+    job,
+    refuse,
+)
 
 
 def test_an_honest_part_passes(tmp_path: Path) -> None:
@@ -303,141 +276,6 @@ def test_a_bundle_whose_checks_take_too_long_together_is_refused(
     refuse("the check of the bundle took too long", *parts, bundle_seconds=40)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
-def test_a_part_that_needs_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
-    rows = 1_000_000
-    frame = pl.select(
-        pl.int_range(rows).hash().cast(pl.String).str.pad_start(32, "0").alias("vehicle"),
-        pl.lit(CAMERA).alias("camera"),
-        (pl.lit(FIRST).dt.cast_time_unit("us") + pl.duration(microseconds=pl.int_range(rows))).alias("captured_at"),
-    )
-    part = job(tmp_path / "p", frame)
-    refuse("crashed or needed more memory|cannot be opened", part, memory=8 * 1024**2)
-    check(part)
-
-
-def test_a_part_that_takes_too_long_is_refused(tmp_path: Path) -> None:
-    began = time.monotonic()
-    refuse("took too long", job(tmp_path / "p"), seconds=0.01)
-    assert time.monotonic() - began < 30
-
-
-def child(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Let another program stand where the child stands."""
-    start = subprocess.Popen
-
-    def other(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        assert list(arguments) == [sys.executable, "-m", "anpr_share.part_check"]
-        return start([sys.executable, "-c", program], **options)
-
-    monkeypatch.setattr(subprocess, "Popen", other)
-
-
-READ = "import sys, time, os; sys.stdin.readline(); sys.stdin.readline();"
-ANSWER = {"reason": None, "storage": False, "rows": 2, "size": None, "sha256": None}
-
-CHILDREN = {
-    "dead at once": ("crashed", "raise SystemExit(1)"),
-    "dead at the part": ("crashed", READ + "os._exit(0)"),
-    "killed": ("crashed", READ + "os.kill(os.getpid(), 9)"),
-    "silent": ("too long", READ + "time.sleep(600)"),
-    "half an answer": ("crashed", READ + f"print({json.dumps(ANSWER)!r}, end='', flush=True)"),
-    "endless answer": ("crashed", READ + "print('[' * 10**6, flush=True); time.sleep(600)"),
-    "not json": ("no answer", READ + "print('AB12CDE', flush=True)"),
-    "deep json": ("no answer", READ + "print('[' * 3000, flush=True)"),
-    "no object": ("no answer", READ + "print('[]', flush=True)"),
-    "other rows": ("no answer", READ + f"print({json.dumps(ANSWER | {'rows': 3})!r}, flush=True)"),
-    "rows as text": ("no answer", READ + f"print({json.dumps(ANSWER | {'rows': '2'})!r}, flush=True)"),
-    "reason with a plate": ("no answer", READ + f"print({json.dumps(ANSWER | {'reason': 'AB12CDE'})!r}, flush=True)"),
-    "reason with escapes": (
-        "no answer",
-        READ + f"print({json.dumps(ANSWER | {'reason': 'a' + chr(27)})!r}, flush=True)",
-    ),
-    "reason that is no text": ("no answer", READ + f"print({json.dumps(ANSWER | {'reason': 1})!r}, flush=True)"),
-}
-
-
-@pytest.mark.parametrize("fault", CHILDREN)
-def test_whatever_the_child_does_the_part_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    reason, program = CHILDREN[fault]
-    part = job(tmp_path / "p")
-    child(monkeypatch, program)
-    error = refuse(reason, part, seconds=2.0)
-    assert "AB12CDE" not in str(error)
-
-
-def test_an_answer_without_the_file_asked_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = job(tmp_path / "p", rewrite=Rewrite(tmp_path / "local", LOCAL))
-    child(monkeypatch, READ + f"print({json.dumps(ANSWER)!r}, flush=True)")
-    refuse("no answer", part, seconds=60)
-
-
-def test_what_the_child_says_on_standard_error_is_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    part = job(tmp_path / "p")
-    child(monkeypatch, "import sys; sys.stderr.write('AB12CDE'); sys.exit(1)")
-    refuse("crashed", part, seconds=60)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_refused_part_leaves_no_file(tmp_path: Path) -> None:
-    target = tmp_path / "local"
-    rewrite = Rewrite(target, LOCAL)
-    refuse("times outside", job(tmp_path / "a", day=date(2026, 6, 9), rewrite=rewrite), seconds=60)
-    refuse("does not open", job(tmp_path / "b", key=LOCAL, rewrite=rewrite), seconds=60)
-    refuse("too long", job(tmp_path / "c", rewrite=rewrite), seconds=0.01)
-    assert not target.exists()
-
-
-def test_a_killed_rewrite_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "local"
-    part = job(tmp_path / "p", rewrite=Rewrite(target, LOCAL))
-    child(monkeypatch, READ + f"open({str(target)!r}, 'w').write('half'); os._exit(1)")
-    refuse("crashed", part, seconds=60)
-    assert not target.exists()
-
-
-def test_a_target_that_exists_stays(tmp_path: Path) -> None:
-    target = tmp_path / "local"
-    target.write_text("mine")
-    with pytest.raises(StorageError):
-        check(job(tmp_path / "p", rewrite=Rewrite(target, LOCAL)))
-    assert target.read_text() == "mine"
-
-
-def test_a_folder_that_is_missing_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError):
-        check(job(tmp_path / "p", rewrite=Rewrite(tmp_path / "absent" / "local", LOCAL)))
-    with pytest.raises(StorageError):
-        check(replace(job(tmp_path / "q"), path=tmp_path / "absent"))
-
-
-def test_earlier_results_come_before_a_fault(tmp_path: Path) -> None:
-    results = check_parts([job(tmp_path / "a"), job(tmp_path / "b", rows=3)])
-    assert next(results).rows == 2
-    with pytest.raises(VerificationError):
-        next(results)
-    assert list(results) == []
-
-
-def test_closing_early_ends_the_child(tmp_path: Path) -> None:
-    results = check_parts([job(tmp_path / "a"), job(tmp_path / "b")])
-    next(results)
-    results.close()  # type: ignore[attr-defined]
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    assert not children.exists() or children.read_text() == ""
-
-
-def test_a_module_beside_the_caller_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = job(tmp_path / "p")
-    (tmp_path / "polars.py").write_text("raise SystemExit(1)")
-    monkeypatch.chdir(tmp_path)
-    assert check(replace(part, path=Path("p")))[0].rows == 2
-
-
 def test_keys_show_in_no_representation(tmp_path: Path) -> None:
     text = repr(job(tmp_path / "p", rewrite=Rewrite(tmp_path / "local", LOCAL)))
     assert "kkkk" not in text
@@ -474,127 +312,3 @@ def test_a_part_in_a_bundle_is_compared_with_its_own_digest(tmp_path: Path) -> N
     bundle.write_bytes(b"before" + content + b"after")
     placed = replace(inner, path=bundle, offset=6, size=len(content), sha256=hashlib.sha256(content).hexdigest())
     assert check_here(placed).rows == 2
-
-
-def floored(day: date, resolution: str, zone: ZoneInfo) -> pl.Expr:
-    """What an export does to times."""
-    rules = SimpleNamespace(resolution=resolution, zone=zone)
-    return ReadsPipeline._floor(SimpleNamespace(_rules=rules), day)  # type: ignore[arg-type]
-
-
-def times(*instants: datetime) -> pl.DataFrame:
-    return pl.DataFrame([(VEHICLE, CAMERA, instant) for instant in instants], schema=SCHEMA, orient="row")
-
-
-@pytest.mark.parametrize(
-    ("resolution", "even", "odd"),
-    [
-        ("1s", FIRST + timedelta(seconds=59), FIRST + timedelta(microseconds=1)),
-        ("1m", FIRST + timedelta(minutes=59), FIRST + timedelta(seconds=1)),
-        ("15m", FIRST + timedelta(minutes=45), FIRST + timedelta(minutes=14)),
-        ("1h", FIRST + timedelta(hours=23), FIRST + timedelta(minutes=15)),
-        ("1d", FIRST, FIRST + timedelta(hours=1)),
-    ],
-)
-def test_times_finer_than_agreed_are_refused(tmp_path: Path, resolution: str, even: datetime, odd: datetime) -> None:
-    rules = PartRules(resolution=resolution)
-    assert check_here(job(tmp_path / "even", times(FIRST, even), rules=rules)).rows == 2
-    refuse("times are finer than agreed", job(tmp_path / "odd", times(FIRST, even, odd), rules=rules))
-
-
-@pytest.mark.parametrize("resolution", ["1s", "1m", "15m", "1h", "1d"])
-@pytest.mark.parametrize(
-    ("zone", "day"),
-    [
-        ("Europe/London", date(2026, 3, 29)),
-        ("Europe/London", date(2026, 10, 25)),
-        ("Asia/Kathmandu", DAY),
-        ("Australia/Lord_Howe", date(2026, 4, 5)),
-        ("Africa/Cairo", date(2026, 4, 24)),
-    ],
-)
-def test_what_an_export_floors_passes(tmp_path: Path, resolution: str, zone: str, day: date) -> None:
-    place = ZoneInfo(zone)
-    start, end = day_start(day, place), day_start(day + timedelta(days=1), place)
-    every = pl.datetime_range(start, end, "7m13s", time_unit="us", time_zone="UTC", closed="left", eager=True)
-    frame = pl.DataFrame({"captured_at": every}).with_columns(floored(day, resolution, place))
-    rows = frame.select(pl.lit(VEHICLE).alias("vehicle"), pl.lit(CAMERA).alias("camera"), "captured_at")
-    window = Window(day, day)
-    part = job(tmp_path / "p", rows, day=day, zone=place, window=window, rules=PartRules(resolution=resolution))
-    assert check_here(part).rows == rows.height
-
-
-TARGETS = ("vehicle", "log", "offence", "offence_from", "offence_to", "convicted_on", "person_category")
-
-
-def targets(path: Path, *rows: tuple[Any, ...], **rules: Any) -> PartJob:
-    """A part of targets, each row an offence, a date for one of the three date columns, that column, a category."""
-    kinds = [pl.Date() if name in TARGETS[3:6] else pl.String() for name in TARGETS]
-    cells = [
-        (VEHICLE, CAMERA, offence, *(when if name == column else None for name in TARGETS[3:6]), category)
-        for offence, when, column, category in rows
-    ]
-    frame = pl.DataFrame(cells, schema=dict(zip(TARGETS, kinds, strict=True)), orient="row")
-    return job(path, frame, table="targets", day=None, columns=TARGETS, rules=PartRules(**rules))
-
-
-@pytest.mark.parametrize("column", TARGETS[3:6])
-def test_dates_finer_than_agreed_are_refused(tmp_path: Path, column: str) -> None:
-    months = [("Burglary", date(2020, 5, 1), column, None), ("Theft", None, column, "suspect")]
-    exact = ("Theft", date(2020, 5, 2), column, None)
-    assert check_here(targets(tmp_path / "m", *months, date_resolution="month")).rows == 2
-    assert check_here(targets(tmp_path / "d", *months, exact, date_resolution="day")).rows == 3
-    refused = refuse("dates are finer", targets(tmp_path / "x", *months, exact, date_resolution="month"))
-    assert "2020" not in str(refused)
-
-
-def test_victims_are_refused_where_the_agreement_leaves_them_out(tmp_path: Path) -> None:
-    others = [("Theft", None, "convicted_on", category) for category in ("suspect", "convicted", "witness")]
-    victim = ("Theft", None, "convicted_on", "victim")
-    assert check_here(targets(tmp_path / "o", *others, victims=False)).rows == 3
-    assert check_here(targets(tmp_path / "a", *others, victim, victims=True)).rows == 4
-    refuse("it has victims", targets(tmp_path / "x", *others, victim, victims=False))
-
-
-def test_rows_without_a_category_are_refused_where_victims_are(tmp_path: Path) -> None:
-    rows = [("Theft", None, "convicted_on", category) for category in ("suspect", None)]
-    assert check_here(targets(tmp_path / "a", *rows, victims=True)).rows == 2
-    refuse("without a category", targets(tmp_path / "x", *rows, victims=False))
-
-
-def test_more_offences_than_a_list_of_them_are_refused(tmp_path: Path) -> None:
-    words = [f"Offence {first}{second}" for first in "abcdefghijk" for second in "abcdefghij"]
-    rows = [(word, None, "convicted_on", None) for word in words[:100] * 2]
-    assert check_here(targets(tmp_path / "p", *rows)).rows == 200
-    rows.append((words[100], None, "convicted_on", None))
-    assert "Offence" not in str(refuse("more different offences", targets(tmp_path / "x", *rows)))
-    assert check_here(targets(tmp_path / "n", *rows, max_offences=None)).rows == 201
-
-
-def test_the_offences_of_all_parts_of_a_table_count_together(tmp_path: Path) -> None:
-    rows = [(f"Offence {letter}", None, "convicted_on", None) for letter in "abc"]
-    parts = [targets(tmp_path / str(n), *rows[n:][:2], max_offences=3) for n in range(2)]
-    assert len(check(*parts)) == 2
-    fewer = [replace(part, rules=PartRules(max_offences=2)) for part in parts]
-    assert check(fewer[0])[0].rows == check(fewer[1])[0].rows == 2
-    refuse("more different offences", *fewer, seconds=60)
-
-
-def test_what_breaks_a_rule_is_not_written_to_the_store(tmp_path: Path) -> None:
-    target = tmp_path / "local"
-    rewrite = Rewrite(target, LOCAL)
-    refuse("finer", job(tmp_path / "p", rewrite=rewrite, rules=PartRules(resolution="1h")), seconds=300.0)
-    assert not target.exists()
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"sha256": "0" * 63},
-        {"rules": PartRules(resolution="2h")},
-        {"rules": PartRules(date_resolution="year")},
-    ],
-)
-def test_a_rule_that_no_agreement_has_is_our_mistake(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        check_here(job(tmp_path / "p", **wrong))

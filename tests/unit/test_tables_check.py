@@ -13,15 +13,16 @@ from pathlib import Path
 import frictionless
 import polars as pl
 import pytest
+from frictionless.formats import CsvControl
 
 from anpr_share.errors import AnprShareError, InputError, StorageError, UsageError
 from anpr_share.tables import blocks
 from anpr_share.tables.check import check_extract
-from anpr_share.tables.profile import load_profile, parse_profile
+from anpr_share.tables.profile import Profile, load_profile, parse_profile
 from anpr_share.tables.report import Place, rejects_file
+from tests.support import week
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared"
 NOW = datetime(2026, 10, 10, tzinfo=UTC)
 READS = load_profile("plain-reads")
 HEADER = "vrm,camera,captured_at,confidence\n"
@@ -172,20 +173,38 @@ def test_no_failure_says_a_plate(tmp_path: Path) -> None:
         assert plate not in f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
 
 
-def frictionless_bad_rows(path: Path, table: str) -> set[int]:
+def frictionless_bad_rows(path: Path, table: str, delimiter: str = ",", encoding: str = "utf-8") -> set[int]:
     """Row numbers, from 1 after the header."""
     schema = frictionless.Schema.from_descriptor(
         json.loads((ROOT / "schemas" / "extract" / f"{table}.json").read_text(encoding="utf-8"))
     )
-    resource = frictionless.Resource(path=path.name, basepath=str(path.parent), schema=schema)
+    resource = frictionless.Resource(
+        path=path.name,
+        basepath=str(path.parent),
+        schema=schema,
+        encoding=encoding,
+        dialect=frictionless.Dialect(controls=[CsvControl(delimiter=delimiter)]),
+    )
     report = frictionless.validate(resource, limit_errors=100_000)
-    return {row - 1 for (row,) in report.flatten(["rowNumber"]) if row is not None}
+    assert not [error for error in report.flatten(["rowNumber"]) if error == (None,)]
+    return {row - 1 for (row,) in report.flatten(["rowNumber"])}
 
 
-def our_bad_rows(path: Path, profile_name: str) -> set[int]:
+def our_bad_rows(path: Path, profile: Profile) -> set[int]:
     rejects = path.with_suffix(".rejects")
-    check_extract([path], load_profile(profile_name), now=NOW, rejects=rejects)
+    check_extract([path], profile, now=NOW, rejects=rejects)
     return set(pl.read_csv(rejects)["row"])
+
+
+def written(profile: Profile, delimiter: str, encoding: str) -> Profile:
+    """The profile, for files that are written so."""
+    terms = {"delimiter": delimiter, "encoding": encoding.removesuffix("-sig")}
+    return profile.model_copy(update={"file": profile.file.model_copy(update=terms)})
+
+
+# As frictionless and a profile name them. A byte-order mark is needed to know UTF-16 by.
+WAYS = [(",", "utf-8"), ("|", "utf-8"), (";", "cp1252"), ("\t", "utf-16"), (",", "utf-8-sig")]
+ways = pytest.mark.parametrize(("delimiter", "encoding"), WAYS)
 
 
 def plate(source: random.Random) -> str:
@@ -193,7 +212,8 @@ def plate(source: random.Random) -> str:
     return "".join([*source.choices(letters, k=2), *source.choices(string.digits, k=2), *source.choices(letters, k=3)])
 
 
-def test_frictionless_finds_the_same_bad_reads(tmp_path: Path) -> None:
+@ways
+def test_frictionless_finds_the_same_bad_reads(tmp_path: Path, delimiter: str, encoding: str) -> None:
     source = random.Random(20261008)
     path = tmp_path / "reads.csv"
     faults = [
@@ -209,13 +229,13 @@ def test_frictionless_finds_the_same_bad_reads(tmp_path: Path) -> None:
         {"extra": "x"},
     ]
     expected = set()
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         writer.writerow(HEADER.strip().split(","))
         for number in range(1, 2001):
             row = {
                 "vrm": plate(source),
-                "camera": source.choice(["CAM-1", "north, lane 2", 'the "old" one', "007"]),
+                "camera": source.choice(["CAM-1", "north, lane 2", 'the "old" one', "007", "Mühlweg; Süd", "a|b"]),
                 "captured_at": f"2026-10-{source.randint(1, 9):02}T{source.randint(0, 23):02}:30:51Z",
                 "confidence": source.choice(["", "0", "100", "93.5"]),
             }
@@ -224,11 +244,12 @@ def test_frictionless_finds_the_same_bad_reads(tmp_path: Path) -> None:
                 expected.add(number)
             writer.writerow(row.values())
 
-    assert our_bad_rows(path, "plain-reads") == expected
-    assert frictionless_bad_rows(path, "reads") == expected
+    assert our_bad_rows(path, written(load_profile("plain-reads"), delimiter, encoding)) == expected
+    assert frictionless_bad_rows(path, "reads", delimiter, encoding) == expected
 
 
-def test_frictionless_finds_the_same_bad_targets(tmp_path: Path) -> None:
+@ways
+def test_frictionless_finds_the_same_bad_targets(tmp_path: Path, delimiter: str, encoding: str) -> None:
     source = random.Random(20261008)
     path = tmp_path / "targets.csv"
     columns = load_profile("plain-targets").source_columns(load_profile("plain-targets").fields)
@@ -248,8 +269,8 @@ def test_frictionless_finds_the_same_bad_targets(tmp_path: Path) -> None:
         {"information_grade": "F"},
     ]
     expected = set()
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", delimiter=delimiter, lineterminator="\n")
         writer.writeheader()
         for number in range(1, 501):
             row = {
@@ -268,26 +289,47 @@ def test_frictionless_finds_the_same_bad_targets(tmp_path: Path) -> None:
                 expected.add(number)
             writer.writerow(row)
 
-    assert our_bad_rows(path, "plain-targets") == expected
-    assert frictionless_bad_rows(path, "targets") == expected
+    assert our_bad_rows(path, written(load_profile("plain-targets"), delimiter, encoding)) == expected
+    assert frictionless_bad_rows(path, "targets", delimiter, encoding) == expected
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data is not here")
+@ways
+def test_frictionless_finds_the_same_bad_cameras(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    source = random.Random(20261008)
+    path = tmp_path / "cameras.csv"
+    columns = ["camera", "kind", "road_class", "area_type"]
+    faults = [
+        {"camera": ""},
+        {"kind": "sideways"},
+        {"road_class": "lane"},
+        {"area_type": "sea"},
+        {"kind": "", "area_type": "0"},
+    ]
+    expected = set()
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n")
+        writer.writeheader()
+        for number in range(1, 501):
+            row = {
+                "camera": source.choice(["CAM-1", "north, lane 2", 'the "old" one', "Mühlweg; Süd", "a|b"]),
+                "kind": source.choice(["fixed", "mobile", ""]),
+                "road_class": source.choice(["motorway", "a-road", "unclassified", ""]),
+                "area_type": source.choice(["urban", "rural", ""]),
+            }
+            if source.random() < 0.2:
+                row |= source.choice(faults)
+                expected.add(number)
+            writer.writerow(row)
+    mapped = "".join(f'{name} = "{name}"\n' for name in columns)
+    profile = parse_profile(f'table = "cameras"\n[columns]\n{mapped}')
+
+    assert our_bad_rows(path, written(profile, delimiter, encoding)) == expected
+    assert frictionless_bad_rows(path, "cameras", delimiter, encoding) == expected
+
+
+@week.needed
 def test_a_week_of_real_shape_is_checked() -> None:
-    profile = parse_profile("""
-table = "reads"
-[file]
-delimiter = "|"
-null_values = ["NA"]
-[columns]
-vrm = "plate"
-camera = ["device"]
-[columns.captured_at]
-columns = ["dt"]
-format = "%m/%d/%Y - %H:%M:%S"
-timezone = "Europe/London"
-""")
-    report = check_extract([SHARED / "data" / "reads-week.psv.gz"], profile, now=NOW)
+    report = check_extract([week.READS], parse_profile(week.READS_PROFILE), now=NOW)
 
     assert report.rows == 93_490
     assert report.accepted + sum(report.rejected.values()) == report.rows
@@ -295,29 +337,9 @@ timezone = "Europe/London"
     assert report.families["current"] > 80_000
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data is not here")
+@week.needed
 def test_logs_of_real_shape_are_checked() -> None:
-    dates = "".join(
-        f'[columns.{field}]\ncolumns = ["{name}"]\nformat = "%d/%m/%Y"\n'
-        for field, name in [
-            ("offence_from", "Offence From"),
-            ("offence_to", "Offence To"),
-            ("convicted_on", "Conviction Date"),
-        ]
-    )
-    profile = parse_profile(f"""
-table = "targets"
-[columns]
-vrm = "VRM"
-log = "Log Ref"
-offence = "Offence Flag"
-person_category = "Person Category"
-handling = "Handling"
-grading_scheme = "Grading Scheme"
-source_grade = "Source"
-information_grade = "Assessment"
-{dates}""")
-    report = check_extract([SHARED / "data" / "targets.csv"], profile, now=NOW)
+    report = check_extract([week.TARGETS], parse_profile(week.TARGETS_PROFILE), now=NOW)
 
     assert (report.rows, report.split) == (289, 12)
     assert report.accepted + sum(report.rejected.values()) == 301

@@ -312,7 +312,9 @@ def refuse_share(world: World, site: OpenSite, data: bytes, kind: type[AnprShare
     assert site.require_vault().get_secret(site.db, agreements.LINKAGE, "new-2026") is None
     path = world.free("share.json")
     path.write_bytes(data)
-    assert world.cli(site.identity.site, "key", "accept", path) == kind.exit_code
+    code, said = world.told(site.identity.site, "key", "accept", path)
+    assert (code, f"error: {caught.value.message}\n" in said) == (kind.exit_code, True)
+    assert site.require_vault().get_secret(site.db, agreements.LINKAGE, "new-2026") is None
 
 
 def test_a_university_never_gets_a_key_and_never_sends_one(world: World) -> None:

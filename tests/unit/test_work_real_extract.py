@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import cache
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -25,45 +24,12 @@ from anpr_share.work import exporting, loading, reading, requesting
 from anpr_share.work.progress import silent
 from examples.second_implementation import vrm_1
 from tests.support.exchange import LANCS, World, settled
+from tests.support.week import READS, READS_PROFILE, TARGETS, TARGETS_PROFILE, needed
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-READS, TARGETS = DATA / "reads-week.psv.gz", DATA / "targets.csv"
 LONDON = ZoneInfo("Europe/London")
 HANDLING = ["P"]
 
-pytestmark = pytest.mark.skipif(not READS.exists(), reason="the shared files are not here")
-
-READS_PROFILE = """
-table = "reads"
-[file]
-delimiter = "|"
-null_values = ["NA"]
-[columns]
-vrm = "plate"
-camera = ["device"]
-[columns.captured_at]
-columns = ["dt"]
-format = "%m/%d/%Y - %H:%M:%S"
-timezone = "Europe/London"
-ambiguous = "reject"
-"""
-TARGETS_PROFILE = """
-table = "targets"
-[file]
-encoding = "cp1252"
-[columns]
-vrm = "VRM"
-log = "Log Ref"
-offence = "Offence Flag"
-person_category = "Person Category"
-handling = "Handling"
-[columns.offence_from]
-columns = ["Offence From"]
-format = "%d/%m/%Y"
-[columns.offence_to]
-columns = ["Offence To"]
-format = "%d/%m/%Y"
-"""
+pytestmark = needed
 
 
 @cache
