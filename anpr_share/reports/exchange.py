@@ -38,6 +38,7 @@ def account(table: TableQuality) -> list[tuple[str | int, ...]]:
         rows.append(("", table.ambiguous, "of those released have an ambiguous plate"))
     if table.duplicates:
         rows.append(("", table.duplicates, "of those released are duplicates"))
+    rows += [("", count, f"local times resolved: {rule}") for rule, count in sorted(table.resolved.items())]
     return rows
 
 

@@ -24,7 +24,8 @@ class Tally:
     """The running account of one table: ``rows_in + split = rows_out + rejected + withheld``.
 
     A row that fails several checks is rejected under the first of them; one that passes them is withheld under the
-    first reason that keeps it in the force. ``split`` counts rows added by cells that hold several plates.
+    first reason that keeps it in the force. ``split`` counts rows added by cells that hold several plates, ``resolved``
+    the local times, of all rows read, that the profile's settings resolved.
     """
 
     rows_in: int = 0
@@ -32,6 +33,7 @@ class Tally:
     split: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
+    resolved: Counter[str] = field(default_factory=Counter)
     families: Counter[str] = field(default_factory=Counter)
     ambiguous: int = 0
     duplicates: int = 0
@@ -49,6 +51,7 @@ def account(table: str, tally: Tally, window: Window | None) -> TableQuality:
         rows_out=tally.rows_out,
         rejected=dict(+tally.rejected),
         withheld=dict(+tally.withheld),
+        resolved=dict(+tally.resolved),
         families=dict(+tally.families),
         ambiguous=tally.ambiguous,
         duplicates=tally.duplicates,
