@@ -35,6 +35,7 @@ __all__ = [
     "effective_now",
     "is_expired",
     "needs_authority",
+    "oldest_kept",
     "parse_day",
     "parse_utc",
     "utc_text",
@@ -90,6 +91,12 @@ class Duration:
 
     def __str__(self) -> str:
         return f"P{self.months}M" if self.months else f"P{self.days}D"
+
+    @property
+    def words(self) -> str:
+        """The duration as a person says it: ``12 months``, ``1 day``."""
+        number, unit = (self.months, "month") if self.months else (self.days, "day")
+        return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
     def after(self, day: date) -> date:
         """The date this much later, clamped to the month's end and to the end of the calendar (9999-12-31)."""
@@ -149,6 +156,15 @@ def is_expired(day: date, now: datetime, limit: Duration, zone: ZoneInfo, ends: 
     return _aware(now) >= delete_by(day, limit, zone, ends)
 
 
+def oldest_kept(now: datetime, limit: Duration, zone: ZoneInfo) -> date:
+    """The earliest day that has not expired under a limit: every day before it has."""
+    day = day_of(now, zone)
+    before = day - _ONE_DAY * (MAX_DAYS + 1) if day.toordinal() > MAX_DAYS + 1 else date.min
+    while is_expired(before, now, limit, zone):
+        before += _ONE_DAY
+    return before
+
+
 def needs_authority(day: date, now: datetime, authority_after: Duration, zone: ZoneInfo) -> bool:
     """Whether reads of ``day`` are older than may leave without a named authority."""
     return is_expired(day, now, authority_after, zone)
@@ -188,7 +204,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.last < self.first:
-            raise UsageError("a window ends before it starts")
+            raise UsageError("a window ends before it starts", hint="give the earlier day first")
 
     def days(self) -> tuple[date, ...]:
         """Every day of the window, in order."""
@@ -207,7 +223,7 @@ def windows(first: date, last: date, every: Duration | None) -> tuple[Window, ..
     """
     whole = Window(first, last)
     if (last - first).days >= MAX_WINDOW_DAYS:
-        raise UsageError(f"a request spans at most {MAX_WINDOW_DAYS} days")
+        raise UsageError(f"a request spans at most {MAX_WINDOW_DAYS} days", hint="ask for fewer days")
     if every is None:
         return (whole,)
     found: list[Window] = []

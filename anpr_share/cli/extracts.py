@@ -70,6 +70,7 @@ def pseudonymise(
     lines: list[str | Table] = [
         f"wrote {result.path}",
         Table(("table", "rows", ""), account(result.account)),
+        *(f"note: {warning}" for warning in result.warnings),
         f"it must be deleted by {result.delete_by:%Y-%m-%d %H:%M} UTC",
     ]
     return Outcome(result, lines=lines)

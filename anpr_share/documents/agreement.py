@@ -221,6 +221,10 @@ class Agreement:
         """Whether a day of a table may no longer be held, loaded, exported or seen."""
         return periods.is_expired(day, now, self.retention(table), self.zone, self.terms.ends)
 
+    def oldest_kept(self, table: str, now: datetime) -> date:
+        """The earliest day of a table that is within its limit now; the agreement's end is another matter."""
+        return periods.oldest_kept(now, self.retention(table), self.zone)
+
     def counted_day(self, day: str, created: datetime, loaded: datetime) -> date:
         """The day that retention counts from: a part's capture day, or for ``undated`` the earlier of the two times.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import cast
 
+from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.manifest import DayCount, TableName, TableQuality
+from anpr_share.errors import InputError, PolicyError
 from anpr_share.periods import Window
 
 OUTSIDE_WINDOW = "outside-window"
@@ -74,3 +76,34 @@ def hint_none(tally: Tally) -> str:
     if reasons and reasons[0][0] == OUTSIDE_WINDOW:
         return "the extract holds other days than the request asks for: compare the two, or name --window DAY"
     return "anpr-share check EXTRACT --profile P shows what is wrong and where"
+
+
+def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
+    """Which limit has made rows expire, and from which day on rows are within it.
+
+    This goes into the quality record, where what might be a plate is refused: so no id, and no ``P1M``.
+    """
+    limit = agreement.retention(table).words
+    return (
+        f"the agreement keeps {table} for {limit}, so only those from "
+        f"{agreement.oldest_kept(table, now)} on may be shared now ({agreement.zone.key})"
+    )
+
+
+def none_left(tally: Tally, agreement: Agreement, table: str, now: datetime) -> InputError | PolicyError:
+    """The refusal where no row is left: the agreement's alone if its limits keep every row that passed the checks."""
+    message, reasons = f"no row is left: {why_none(tally)}", set(+tally.withheld)
+    if not reasons or reasons - {EXPIRED, NEEDS_AUTHORITY}:
+        return InputError(message, hint=hint_none(tally))
+    hints = []
+    if EXPIRED in reasons:
+        hints.append(expired_text(agreement, table, now))
+    if NEEDS_AUTHORITY in reasons:
+        hints.append("name who authorised older reads with --authority REF")
+    return PolicyError(message, hint="; ".join(hints))
+
+
+def notes_on_authority(tally: Tally) -> list[str]:
+    """What a person is told about reads that stayed for want of an authority, and could leave with one."""
+    count = tally.withheld[NEEDS_AUTHORITY]
+    return [f"withheld for want of an authority: {count:,} reads; --authority REF names one"] if count else []

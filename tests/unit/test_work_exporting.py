@@ -314,14 +314,23 @@ def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
     result = export(world, world.request(agreement="brief"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"expired": 3}
     world.clock.now += timedelta(days=2)
-    refused(world, world.request(agreement="brief"), written(world), InputError, "expired")
+    error = refused(world, world.request(agreement="brief"), written(world), PolicyError, "1 vrm-partial")
+    assert error.hint is not None
+    assert "for 11 days, so only those from 2026-10-04 on" in error.hint
+    elsewhere = [*READS, ("AB12CDE", "CAM-1", "2026-10-13T08:00:00Z")]
+    refused(world, world.request(agreement="brief"), written(world, elsewhere), InputError, "1 outside-window")
+    refused(world, world.request(agreement="brief"), written(world, READS[5:6]), InputError, "1 vrm-partial")
 
 
 def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
     world.agree(id="strict", authority_after="P11D", targets=None)
     result = export(world, world.request(agreement="strict"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"needs-authority": 3}
+    assert result.warnings == ("withheld for want of an authority: 3 reads; --authority REF names one",)
     request = world.request(agreement="strict")
+    error = refused(world, request, written(world, READS[:3]), PolicyError, "3 needs-authority")
+    assert error.hint is not None
+    assert "--authority REF" in error.hint
     result = export(world, request, written(world), world.free("b.anpr.zip"), authority="Inspector, reference 12")
     assert quality(result).withheld == {}
     for authority, kind in (("AB12CDE", PolicyError), (" ", UsageError), ("a\nb", UsageError), ("x" * 201, UsageError)):
