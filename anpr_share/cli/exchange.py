@@ -139,11 +139,12 @@ def verify(
     from anpr_share.reports.exchange import verify_lines
     from anpr_share.work import loading
 
-    if sender is None and has_site(invocation):
+    identity = None if sender is None else Identity.parse(document(sender))
+    if has_site(invocation):
         with opened(invocation) as site:
-            result = loading.verify(site, bundle)
+            result = loading.verify(site, bundle, identity)
     else:
-        result = loading.verify_alone(bundle, None if sender is None else Identity.parse(document(sender)))
+        result = loading.verify_alone(bundle, identity)
     return Outcome(result, lines=verify_lines(result), answer=2 in result.steps)
 
 

@@ -77,6 +77,11 @@ def later(made: World, days: int) -> World:
     return replace(made, now=made.now + timedelta(days=days))
 
 
+def impostor(made: World) -> Path:
+    made.ok("init", made.root / "other", "--role", "police", "--name", "Lancashire Police")
+    return made.root / "other" / "identity.json"
+
+
 def revoked(made: World) -> World:
     made.ok("partner", "revoke", "lancashire-police", site="uni")
     return made
@@ -278,6 +283,15 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json"],
     ),
+    (
+        "no fingerprint at all",
+        2,
+        "usage",
+        "new",
+        "lancs",
+        same,
+        lambda made: ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", "0000"],
+    ),
     ("a damaged bundle", 3, "", "exported", "uni", lambda made: changed(made, made.bundle), load),
     ("a bundle's last byte changed", 3, "", "exported", "uni", lambda made: changed(made, made.bundle, -30), load),
     ("not a bundle", 3, "format", "exported", "uni", same, lambda made: ["load", made.agreement]),
@@ -308,6 +322,15 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         None,
         same,
         hostile,
+    ),
+    (
+        "a bundle signed by another than the one named",
+        3,
+        "verification",
+        "exported",
+        "uni",
+        same,
+        lambda made: ["verify", made.bundle, "--sender", made.root / "wyp" / "identity.json"],
     ),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
     (
@@ -344,6 +367,15 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         "lancs",
         same,
         lambda made: ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", "0" * 64],
+    ),
+    (
+        "an identity that is not the one pinned",
+        4,
+        "policy",
+        "exported",
+        "uni",
+        same,
+        lambda made: ["verify", made.bundle, "--sender", impostor(made)],
     ),
     ("a university that lists keys", 4, "policy", "agreed", "uni", same, words("key", "list")),
     ("a force that links", 4, "policy", "agreed", "lancs", same, words("link", "--purpose", "looking")),

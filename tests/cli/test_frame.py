@@ -117,6 +117,14 @@ def test_a_result_goes_to_standard_output_as_it_is(run: Run, capsys: pytest.Capt
     assert capsys.readouterr() == ("found [1] thing\n", "")
 
 
+def test_quiet_leaves_out_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(FOUND, lines=["wrote x", "next: send it"])
+    assert common._finish(Invocation(quiet=False), outcome) == 0
+    assert capsys.readouterr().out == "wrote x\nnext: send it\n"
+    assert common._finish(Invocation(quiet=True), outcome) == 0
+    assert capsys.readouterr().out == "wrote x\n"
+
+
 def test_the_answer_no_is_exit_code_1(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json", "probe", "--count", "1") == 1
 

@@ -157,7 +157,7 @@ def test_a_fingerprint_is_read_out_in_groups_of_four() -> None:
 
 @pytest.mark.parametrize("typed", ["", "ab", "ab" * 31, "ab" * 33, "xy" * 32, "٠" * 64])
 def test_a_fingerprint_typed_wrongly_is_refused(typed: str) -> None:
-    with pytest.raises(FormatError, match="64 hexadecimal digits"):
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
         identities.unspoken(typed)
 
 
