@@ -324,7 +324,20 @@ def test_a_reader_that_left_is_no_reason_to_complain() -> None:
     finally:
         os.close(writer)
 
-    assert (done.returncode, done.stderr) == (6, "")
+    assert (done.returncode, done.stderr) == (failures.PIPE_CLOSED, "")
+
+
+def test_readers_of_both_streams_may_have_left() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "anpr_share", "--json", "nothing"], stdout=writer, stderr=writer, check=False
+        )
+    finally:
+        os.close(writer)
+
+    assert done.returncode == failures.PIPE_CLOSED
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
