@@ -56,7 +56,9 @@ def agreement_sign(
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
-        result = agreements.sign(site, document(file), out, asking(invocation, yes=yes))
+        result = agreements.sign(
+            site, document(file), out, asking(invocation, instead="give --yes, after reading the terms", yes=yes)
+        )
     lines = [f"signed {result.agreement} version {result.version}: {out}"]
     if result.missing:
         lines.append(f"next: {', '.join(result.missing)} to sign it in the same way")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,6 +76,10 @@ def export(
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Row numbers and rules of rejected reads; stays in the force.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(metavar="local|spark", help="local; spark is not in this version.")
+    ] = "local",
+    master: Annotated[str | None, typer.Option(metavar="URL", help="Of spark: not in this version.")] = None,
 ) -> Outcome:
     """Answer a request: check, minimise, pseudonymise, seal and sign into one bundle.
 
@@ -87,6 +91,10 @@ def export(
     from anpr_share.tables.profile import load_profile
     from anpr_share.work import exporting
 
+    if engine == "spark" or master is not None:
+        raise UsageError(
+            "Apache Spark is not in this version", hint="leave out --engine and --master: one machine will do"
+        )
     if (targets is None) != (targets_profile is None):
         raise UsageError("--targets and --targets-profile go together")
     source = exporting.Input(tuple(reads), load_profile(profile))

@@ -45,14 +45,14 @@ def document(path: Path) -> bytes:
     return data
 
 
-def asking(invocation: Invocation, *, yes: bool = False) -> Callable[[str], bool]:
-    """Asks a person, or with ``yes`` shows the text and takes it as agreed."""
+def asking(invocation: Invocation, *, instead: str, yes: bool = False) -> Callable[[str], bool]:
+    """Asks a person, or with ``yes`` shows the text and takes it as agreed; ``instead`` says how to do without."""
 
     def confirm(text: str) -> bool:
         if yes:
             invocation.say(text)
             return True
-        return terminal.ask(text.rstrip("?"), instead="give --yes, after reading the terms")
+        return terminal.ask(text.rstrip("?"), instead=instead)
 
     return confirm
 

@@ -10,6 +10,8 @@ import typer
 from anpr_share.cli.common import Invocation, Outcome, command, group, read_passphrase
 from anpr_share.cli.opening import asking, document, opened
 
+_FINGERPRINT = "give --fingerprint, with what the partner read out"
+
 
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -90,7 +92,7 @@ def partner_add(
 
     identity = Identity.parse(document(file))
     with opened(invocation) as site:
-        result = partners.pin(site, identity, fingerprint, asking(invocation))
+        result = partners.pin(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
     return Outcome(result, lines=[f"pinned {result.name} ({result.id}, {result.role})"])
 
 
@@ -126,7 +128,7 @@ def partner_replace(
 
     identity = Identity.parse(document(file))
     with opened(invocation) as site:
-        result = partners.replace(site, identity, fingerprint, asking(invocation))
+        result = partners.replace(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
     return Outcome(result, lines=[f"pinned the new identity of {result.name} ({result.id})"])
 
 

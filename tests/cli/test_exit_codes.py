@@ -284,6 +284,24 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         lambda made: ["agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json"],
     ),
     (
+        "nobody to ask for a fingerprint",
+        2,
+        "usage",
+        "new",
+        "lancs",
+        same,
+        lambda made: ["partner", "add", made.root / "wyp" / "identity.json"],
+    ),
+    (
+        "an engine that is not there",
+        2,
+        "usage",
+        "requested",
+        "lancs",
+        same,
+        lambda made: [*export(made), "--engine", "spark", "--master", "local[2]"],
+    ),
+    (
         "no fingerprint at all",
         2,
         "usage",
@@ -455,3 +473,20 @@ def test_the_table_has_every_exit_code() -> None:
     codes = [code for _, code, *_ in CODES]
 
     assert [code for code, _ in itertools.groupby(codes)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_whoever_cannot_be_asked_for_a_fingerprint_is_told_how_to_give_it(tmp_path: Path) -> None:
+    made = sites.world("new", tmp_path / "world")
+    for command in ("add", "replace"):
+        other = made.root / "wyp" / "identity.json"
+        if command == "replace":
+            fingerprint = made.ok("--json", "status", site="wyp").result["fingerprint"]
+            made.ok("partner", "add", other, "--fingerprint", fingerprint, site="lancs")
+        done = made.run("partner", command, other, site="lancs")
+        assert done.code == 2
+        assert "hint: give --fingerprint" in done.err
+
+
+def test_the_engine_may_be_named(tmp_path: Path) -> None:
+    made = sites.world("requested", tmp_path / "world")
+    assert made.export("--engine", "local").code == 0
