@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from anpr_share.errors import UsageError
+from anpr_share.site.layout import require_site
 from anpr_share.site.opened import OpenSite, system_clock
 from anpr_share.site.passphrase import read_passphrase
 from anpr_share.work import reading
@@ -44,8 +45,9 @@ class Site:
     ) -> Self:
         """Open the site in a directory with its passphrase, or with the file that holds it.
 
-        One final newline of the file is dropped. Raises :class:`LockedError` for a wrong or missing passphrase, and
-        :class:`StorageError` if the file or the site cannot be read.
+        One final newline of the file is dropped. Raises :class:`UsageError` if the directory is no site,
+        :class:`LockedError` for a wrong or missing passphrase, and :class:`StorageError` if the file or the site cannot
+        be read.
         """
         if (passphrase is None) == (passphrase_file is None):
             raise UsageError("give either passphrase or passphrase_file", hint="one of the two, and not both")
@@ -53,7 +55,8 @@ class Site:
             secret, _ = read_passphrase(Path(passphrase_file))
         else:
             secret = passphrase.encode() if isinstance(passphrase, str) else passphrase or b""
-        return cls(OpenSite.open(Path(path), passphrase=secret, clock=clock or system_clock, actor=actor))
+        root = require_site(Path(path), "the directory given is no site")
+        return cls(OpenSite.open(root, passphrase=secret, clock=clock or system_clock, actor=actor))
 
     def scan(self, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
         """``reads``, ``targets`` or ``coverage``: the agreed columns, ``source`` (String) and ``day`` (Date)."""

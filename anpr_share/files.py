@@ -58,13 +58,23 @@ def storage_errors(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: {reason}", hint=next_step(error)) from None
 
 
+_NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What network shares and the like answer, which have no such thing; a disk that fails says something else."""
+
+
 def sync_directory(directory: Path) -> None:
-    """Make renames and new names in a directory durable. Windows does so by itself and refuses to open directories."""
+    """Make renames and new names in a directory durable, where the file system can.
+
+    Windows does so by itself and refuses to open directories.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_SYNC:
+            raise
     finally:
         os.close(descriptor)
 

@@ -60,6 +60,17 @@ _DEVICE_NAMES: Final = frozenset(
 _RATE: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,30})?")
 
 
+def _text(series: object) -> pl.Series:
+    """A column as String: of text in any form, or of nulls alone. Raises UsageError for any other."""
+    import polars as pl
+
+    if not isinstance(series, pl.Series) or series.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null):
+        raise UsageError(
+            "the column is not text", hint="cast it to String; of numbers only whole ones, since 7 and 7.0 differ"
+        )
+    return series.cast(pl.String)
+
+
 def is_identifier(text: str) -> bool:
     """Whether ``text`` can name an agreement or a site: words of ``a-z0-9`` joined by hyphens, at most 64 characters.
 
@@ -161,6 +172,8 @@ class LinkageKey:
 
     def camera(self, site: str, parts: Sequence[str | None]) -> str:
         """The token of a site's camera. Raises UsageError if every part is empty, or for a bad site id."""
+        if isinstance(parts, str) or not all(part is None or isinstance(part, str) for part in parts):
+            raise UsageError("the parts of a camera's identity are not a list of texts", hint='a single one is ["7"]')
         message = camera_message(parts)
         if message is None:
             raise UsageError("a camera's identity is empty")
@@ -178,19 +191,22 @@ class LinkageKey:
         return int.from_bytes(self.field("sample").digest(_ok(vrm))[:SAMPLE_BYTES], "big")
 
     def vrms(self, series: pl.Series) -> pl.Series:
-        """Vehicle tokens of a String series; null where vrm-1 does not call the cell ok."""
+        """Vehicle tokens of a column of text, else UsageError is raised; null where vrm-1 does not call the cell ok."""
         from anpr_share.token_tables import PlateTable
 
         table = PlateTable(self, alike=False, sample=None)
-        ids = table.ids(series)
+        ids = table.ids(_text(series))
         return table.tokens["vehicle"].gather(ids)
 
     def cameras(self, site: str, frame: pl.DataFrame) -> pl.Series:
-        """Camera tokens; all columns of the frame, String, are the parts in order. Null where every part is empty."""
+        """Camera tokens; all columns of the frame, text, are the parts in order. Null where every part is empty.
+
+        Raises UsageError for columns that are not text.
+        """
         from anpr_share.token_tables import CameraTable
 
         table = CameraTable(self, site)
-        ids = table.ids(frame)
+        ids = table.ids(frame.select(_text(column) for column in frame))
         return table.frame["camera"].gather(ids)
 
     def logs(self, site: str, series: pl.Series) -> pl.Series:

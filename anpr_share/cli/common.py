@@ -290,10 +290,14 @@ def _prompt(question: str) -> bytes:
 def _finish(invocation: Invocation, outcome: Outcome) -> int:
     code = 0 if outcome.answer else 1
     if not invocation.json:
-        terminal.show(outcome.lines)
+        terminal.show(line for line in outcome.lines if not (invocation.quiet and _is_advice(line)))
     elif outcome.result is not None:
         terminal.show([terminal.Verbatim(terminal.result_json(invocation.command, code, outcome.result))])
     return code
+
+
+def _is_advice(line: object) -> bool:
+    return isinstance(line, str) and line.startswith("next:")
 
 
 def _option(name: str, annotation: Any) -> inspect.Parameter:

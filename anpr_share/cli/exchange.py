@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -88,6 +88,10 @@ def export(
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A new CSV file for the numbers and rules of rejected reads.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "spark"], typer.Option(metavar="local|spark", help="local; spark is not in this version.")
+    ] = "local",
+    master: Annotated[str | None, typer.Option(metavar="URL", help="Of spark: not in this version.")] = None,
 ) -> Outcome:
     """Answer a request with a bundle: checked, hashed, sealed.
 
@@ -100,6 +104,10 @@ def export(
     from anpr_share.tables.profile import load_profile
     from anpr_share.work import exporting
 
+    if engine == "spark" or master is not None:
+        raise UsageError(
+            "Apache Spark is not in this version", hint="leave out --engine and --master: one machine will do"
+        )
     if (targets is None) != (targets_profile is None):
         raise UsageError("--targets and --targets-profile go together", hint="give both, or neither")
     source = exporting.Input(tuple(reads), load_profile(profile))
@@ -156,11 +164,12 @@ def verify(
     from anpr_share.reports.exchange import verify_lines
     from anpr_share.work import loading
 
-    if sender is None and has_site(invocation):
+    identity = None if sender is None else Identity.parse(document(sender))
+    if has_site(invocation):
         with opened(invocation) as site:
-            result = loading.verify(site, bundle)
+            result = loading.verify(site, bundle, identity)
     else:
-        result = loading.verify_alone(bundle, None if sender is None else Identity.parse(document(sender)))
+        result = loading.verify_alone(bundle, identity)
     return Outcome(result, lines=verify_lines(result), answer=2 in result.steps)
 
 

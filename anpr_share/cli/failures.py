@@ -10,6 +10,7 @@ code  meaning
 2-6   see `anpr_share.errors`; 6 is also the system's own refusal
 70    a fault of this program
 130   interrupted with Ctrl-C
+141   whoever read the output has left, as ``head`` does
 ===== ==========================================================
 """
 
@@ -32,6 +33,8 @@ from anpr_share.reports import terminal
 from anpr_share.wording import spoken_name
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""What a shell makes of SIGPIPE, which ends other programs whose reader has left."""
 INTERNAL = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -67,7 +70,7 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-        return StorageError.exit_code
+        return PIPE_CLOSED
     if isinstance(error, click.NoArgsIsHelpError) and not json:
         terminal.say(error.format_message())
         return error.exit_code

@@ -113,6 +113,9 @@ def entry() -> None:
         warnings.simplefilter("ignore")
     try:
         code = run(sys.argv[1:])
+    except BrokenPipeError:
+        # Whoever read standard error has left too.
+        code = failures.PIPE_CLOSED
     except OSError:
         # The terminal itself is gone, and nobody is left to tell.
         code = StorageError.exit_code

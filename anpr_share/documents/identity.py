@@ -22,7 +22,7 @@ from anpr_share.documents.model import (
     read,
     write,
 )
-from anpr_share.errors import FormatError
+from anpr_share.errors import UsageError
 
 if TYPE_CHECKING:
     from anpr_share.documents.keys import OpeningKey, SigningKey
@@ -88,8 +88,8 @@ def spoken(fingerprint: str, *, indent: int = 0) -> str:
 
 
 def unspoken(text: str) -> str:
-    """A typed fingerprint back in its one form. Raises :class:`FormatError` unless it is 64 hex digits."""
+    """A typed fingerprint back in its one form. Raises :class:`UsageError` unless it is 64 hex digits."""
     compact = "".join(text.split()).replace("-", "").lower()
     if len(compact) != 64 or set(compact) - set("0123456789abcdef"):
-        raise FormatError("a fingerprint is 64 hexadecimal digits", hint="copy it whole, with or without its spaces")
+        raise UsageError("a fingerprint is 64 hexadecimal digits", hint="copy it whole, with or without its spaces")
     return compact

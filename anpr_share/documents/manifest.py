@@ -188,7 +188,8 @@ MAX_NOTES = 20
 class TableQuality(Document):
     """The accounting of one table: ``rows_in + split = rows_out + all rejected + all withheld``.
 
-    ``split`` counts the rows that cells holding several plates added.
+    ``split`` counts the rows that cells holding several plates added; ``resolved`` the local times, of all rows read,
+    that the profile's settings resolved, by the rule that would have rejected them.
     """
 
     table: TableName
@@ -197,6 +198,7 @@ class TableQuality(Document):
     rows_out: Count
     rejected: Counts
     withheld: Counts
+    resolved: Counts
     families: Counts
     ambiguous: Count
     duplicates: Count
@@ -207,6 +209,8 @@ class TableQuality(Document):
         lost = sum(self.rejected.values()) + sum(self.withheld.values())
         if self.rows_in + self.split != self.rows_out + lost:
             raise ValueError("the rows of the quality record do not add up")
+        if sum(self.resolved.values()) > self.rows_in:
+            raise ValueError("the quality record counts more resolved times than rows")
         if self.days and sum(day.rows for day in self.days) != self.rows_out:
             raise ValueError("the days of the quality record do not add up")
         return self

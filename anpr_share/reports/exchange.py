@@ -39,6 +39,7 @@ def pseudonymise_lines(result: PseudonymiseResult) -> list[Line]:
     return [
         f"wrote {near(result.path)}",
         Table(("table", "rows", ""), account(result.account)),
+        *(f"note: {warning}" for warning in result.warnings),
         f"it is personal data, and must be deleted by {moment(result.delete_by, result.timezone)}",
     ]
 
@@ -67,6 +68,7 @@ def account(table: TableQuality) -> list[tuple[str | int, ...]]:
         rows.append(("", table.ambiguous, "of those released have an ambiguous plate"))
     if table.duplicates:
         rows.append(("", table.duplicates, "of those released are duplicates"))
+    rows += [("", count, f"local times resolved: {rule}") for rule, count in sorted(table.resolved.items())]
     return rows
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import shutil
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from anpr_share.pseudonyms import TOKEN_BYTES
 from anpr_share.reports.terminal import Table, show
 
 if TYPE_CHECKING:
     import polars as pl
+    from _typeshed import ReadableBuffer
 
 SHOWN_ROWS = 20
 
@@ -22,14 +24,36 @@ def write_frame(frame: pl.DataFrame, output: str) -> None:
     if output == "table":
         show(glance(frame))
         return
-    stream = sys.stdout.buffer
-    if output == "csv":
-        frame.write_csv(stream, datetime_format="%Y-%m-%dT%H:%M:%SZ")
-    elif output == "parquet":
-        frame.write_parquet(stream)
-    else:
-        frame.write_ipc_stream(stream)
-    stream.flush()
+    target = _Output()
+    stream = cast("IO[bytes]", target)
+    try:
+        if output == "csv":
+            frame.write_csv(stream, datetime_format="%Y-%m-%dT%H:%M:%SZ")
+        elif output == "parquet":
+            frame.write_parquet(stream)
+        else:
+            frame.write_ipc_stream(stream)
+    except Exception:
+        if target.refusal is not None:
+            raise target.refusal from None
+        raise
+    sys.stdout.buffer.flush()
+
+
+class _Output(io.RawIOBase):
+    """Standard output, as polars may write to it: why the system refused, polars would not say."""
+
+    refusal: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return sys.stdout.buffer.write(data)
+        except OSError as error:
+            self.refusal = error
+            raise
 
 
 def glance(frame: pl.DataFrame) -> list[str | Table]:

@@ -121,16 +121,17 @@ def find_site(explicit: Path | None, env: str | None, cwd: Path) -> Path:
     Raises :class:`UsageError` if there is none; a named directory is never replaced by a parent.
     """
     if explicit is not None:
-        return _require_site(explicit, "the directory given with --site is no site")
+        return require_site(explicit, "the directory given with --site is no site")
     if env:
-        return _require_site(Path(env), "the directory in ANPR_SHARE_SITE is no site")
+        return require_site(Path(env), "the directory in ANPR_SHARE_SITE is no site")
     for directory in (cwd, *cwd.parents):
         if (directory / CONFIG_NAME).is_file():
             return directory.resolve()
     raise UsageError("no site here or in any directory above", hint=f"name it with --site DIR, or {_HINT}")
 
 
-def _require_site(directory: Path, message: str) -> Path:
+def require_site(directory: Path, message: str) -> Path:
+    """The directory of a site that somebody named. Raises :class:`UsageError` with ``message`` if it is none."""
     if not (directory / CONFIG_NAME).is_file():
         raise UsageError(f"{message}: it holds no {CONFIG_NAME}", hint=_HINT)
     return directory.resolve()

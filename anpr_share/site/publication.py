@@ -56,7 +56,7 @@ class Publication:
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """What recovery found, as final paths: made visible; removed, as if never begun; gone, though committed; and held
-    up because the place is taken by something else or cannot be reached now (a stick pulled out).
+    up, as :func:`obstacle` says why (a place that is taken, a stick pulled out).
     """
 
     finished: tuple[Path, ...] = ()
@@ -71,10 +71,10 @@ class Recovery:
 
 
 def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple[Publication, ...]:
-    """Record files that are about to be written, in a transaction of its own; makes their directories.
+    """Record files that are about to be written, in a transaction of its own; makes directories in the store alone.
 
-    Raises :class:`StorageError` if a final place is taken and :class:`UsageError` if its name cannot be recorded,
-    before anything is recorded or made.
+    Raises :class:`StorageError` if a final place is taken or its directory is missing or fails, and
+    :class:`UsageError` if its name cannot be recorded, before anything is recorded or made.
     """
     publications = tuple(Publication(secrets.token_hex(16), final.parent.resolve() / final.name) for final in finals)
     for item in publications:
@@ -83,13 +83,30 @@ def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple
             raise StorageError(
                 "a file is already where the output is to be written", hint="name another, or move the old one away"
             )
-        make_directory(item.final.parent)
+        if not _makes_directory(item, paths):
+            _require_directory(item.final.parent)
+    for item in publications:
+        if _makes_directory(item, paths):
+            make_directory(item.final.parent)
     with transaction(connection):
         connection.executemany(
             "INSERT INTO publication VALUES (?, ?, 'staging')",
             [(item.id, _recorded(paths, item.final)) for item in publications],
         )
     return publications
+
+
+def _makes_directory(item: Publication, paths: Paths) -> bool:
+    """Whether the file's directory is one of the site's own, and not one that a person named."""
+    return item.final.parent == paths.outbox or item.final.is_relative_to(paths.store)
+
+
+def _require_directory(directory: Path) -> None:
+    with storage_errors("the directory of the output cannot be used"):
+        if not directory.is_dir():
+            raise StorageError("the directory of the output does not exist", hint="make it, or name another")
+        # Were this to fail only after the file was recorded, the record would have to wait.
+        sync_directory(directory)
 
 
 def commit(connection: Connection, publications: Sequence[Publication]) -> None:
@@ -116,7 +133,7 @@ def finish(connection: Connection, paths: Paths, publications: Sequence[Publicat
     outcome = _settle(connection, paths, {item.id for item in publications})
     if outcome.lost or outcome.waiting:
         raise StorageError(
-            "a finished file cannot be given its final name", hint="clear its place, then run any command again"
+            "a finished file cannot be given its final name", hint="anpr-share status says what is in its way"
         )
 
 
@@ -161,26 +178,47 @@ def pending(connection: Connection, paths: Paths) -> tuple[Publication, ...]:
     return tuple(item for item, _ in _recorded_publications(connection, paths))
 
 
+def obstacle(item: Publication) -> str | None:
+    """What a person must do before a file under way can be finished or removed; None if the next command can do it."""
+    try:
+        if not item.final.parent.is_dir():
+            return "bring its directory back: plug in the disk, or make it again"
+        if os.path.lexists(item.temporary) and os.path.lexists(item.final):
+            return "move away what has taken its place"
+        sync_directory(item.final.parent)
+    except OSError:
+        return "see whether its directory can be read and written, and whether the disk works"
+    return None
+
+
 def _settle(connection: Connection, paths: Paths, only: set[str] | None, *, only_staged: bool = False) -> Recovery:
     found: dict[str, list[Path]] = {"finished": [], "discarded": [], "lost": [], "waiting": []}
-    settled, directories = [], set()
+    outcomes: dict[Publication, str] = {}
     for item, state in _recorded_publications(connection, paths):
         if (only is not None and item.id not in only) or (only_staged and state != "staging"):
             continue
-        outcome = _publish(item, paths) if state == "committed" else _discard(item, paths)
-        found[outcome].append(item.final)
-        if outcome != "waiting":
+        outcomes[item] = _publish(item, paths) if state == "committed" else _discard(item, paths)
+    settled = []
+    synced = {directory: _sync(directory) for directory in {item.final.parent for item in outcomes}}
+    for item, outcome in outcomes.items():
+        done = outcome != "waiting" and synced[item.final.parent]
+        found[outcome if done else "waiting"].append(item.final)
+        if done:
             settled.append((item.id,))
-            directories.add(item.final.parent)
-    with storage_errors("a directory cannot be written to disk"):
-        for directory in directories:
-            if directory.is_dir():
-                sync_directory(directory)
     # Only now: had the renames not reached the disk, the records would still say what to do.
     if settled:
         with transaction(connection):
             connection.executemany("DELETE FROM publication WHERE id = ?", settled)
     return Recovery(**{name: tuple(items) for name, items in found.items()})
+
+
+def _sync(directory: Path) -> bool:
+    try:
+        if directory.is_dir():
+            sync_directory(directory)
+    except OSError:
+        return False
+    return True
 
 
 def _publish(item: Publication, paths: Paths) -> str:
@@ -202,7 +240,7 @@ def _publish(item: Publication, paths: Paths) -> str:
 def _discard(item: Publication, paths: Paths) -> str:
     try:
         mode = item.temporary.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         mode = None
     except OSError:
         return "waiting"

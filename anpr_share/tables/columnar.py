@@ -1,7 +1,8 @@
 """A Parquet extract as frames of text cells.
 
 - Only the needed columns are decoded, a batch at a time.
-- Text, whole numbers, decimals and the like become text; columns of times and days keep their type, for `times`.
+- Text, numbers and the like become text; columns of times and days keep their type, for `times`. Fractions are refused
+  where the text is a name and is hashed: a camera 7.0 would be another than the 7 of a CSV.
 - A file of some kilobytes can decode to terabytes, and one of wrong lengths can crash the decoder. So decoding happens
   in a child process, `columnar_worker`, with a limit of time for each batch and, on Linux, of memory.
 - What the child says is held to what was asked: length, columns, types, rows, sizes of cells. Not held is how far a
@@ -59,14 +60,14 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
             self._child.close()
         self._child = None
 
-    def check(self, path: Path, needed: Sequence[str]) -> None:
-        """Make sure that the columns are there and of types that can be read.
+    def check(self, path: Path, needed: Sequence[str], *, names: Collection[str] = ()) -> None:
+        """Make sure that the columns are there and of types that can be read; those in ``names`` hold no fractions.
 
         Raises:
             FormatError: the file is damaged or encrypted.
-            InputError: columns are missing, or hold lists, structures or bytes.
+            InputError: columns are missing, hold lists, structures or bytes, or are names and hold fractions.
         """
-        for _ in self._batches(path, needed, (), None):
+        for _ in self._batches(path, needed, (), None, names):
             raise AssertionError("no rows were asked for, and none are let through")
 
     def read(self, path: Path, needed: Sequence[str], rows: int, *, dated: Collection[str]) -> Iterator[pl.DataFrame]:
@@ -83,10 +84,16 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
             yield batch.with_columns(pl.lit(value=False).alias(RAGGED))
 
     def _batches(
-        self, path: Path, needed: Sequence[str], dated: Collection[str], rows: int | None
+        self,
+        path: Path,
+        needed: Sequence[str],
+        dated: Collection[str],
+        rows: int | None,
+        names: Collection[str] = (),
     ) -> Iterator[pl.DataFrame]:
         limits = {"cell_bytes": self._limits.cell_bytes, "batch_bytes": self._limits.batch_bytes}
-        job = {"path": str(path.absolute()), "needed": list(needed), "dated": sorted(dated), "rows": rows, **limits}
+        columns = {"needed": list(needed), "dated": sorted(dated), "names": sorted(names)}
+        job = {"path": str(path.absolute()), "rows": rows, **columns, **limits}
         if self._child is None:
             self._child = Child("anpr_share.tables.columnar_worker")
             self._child.say({"memory": self._limits.memory})
@@ -112,7 +119,7 @@ class ParquetReader(AbstractContextManager["ParquetReader"]):
         match answer:
             case {"end": True, **rest} if not rest:
                 return None
-            case {"fault": "missing" | "unfit", "columns": list(columns), **rest} if not rest:
+            case {"fault": "missing" | "unfit" | "inexact", "columns": list(columns), **rest} if not rest:
                 return answer if columns and all(column in needed for column in columns) else _NO_ANSWER
             case {"fault": "oversize" | "damaged", **rest} if not rest:
                 return dict(answer)
@@ -143,6 +150,11 @@ def _fault(name: str, answer: dict[str, Any], needed: Sequence[str]) -> AnprShar
             return InputError(
                 f"{name} holds something other than text, numbers or times in column {columns}",
                 hint="write these columns as text, numbers or times, or save the extract as CSV",
+            )
+        case "inexact":
+            return InputError(
+                f"{name} holds numbers with a fraction in column {columns}, which names plates, cameras or logs",
+                hint="write them as text or as whole numbers: 7.0 would be another name than 7",
             )
         case "oversize":
             return InputError(

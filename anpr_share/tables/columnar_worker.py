@@ -41,9 +41,11 @@ def _answers(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     schema, needed = scan.collect_schema(), job["needed"]
     missing = [column for column in needed if column not in schema]
     unfit = [column for column in needed if column in schema and _is_unfit(schema[column])]
-    if missing or unfit:
-        yield {"fault": "missing" if missing else "unfit", "columns": missing or unfit}, b""
-        return
+    inexact = [column for column in job["names"] if column in schema and _is_inexact(schema[column])]
+    for fault, columns in (("missing", missing), ("unfit", unfit), ("inexact", inexact)):
+        if columns:
+            yield {"fault": fault, "columns": columns}, b""
+            return
     if job["rows"] is None:
         yield {"end": True}, b""
         return
@@ -61,6 +63,11 @@ def _answers(job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 def _is_unfit(dtype: pl.DataType) -> bool:
     return dtype.is_nested() or dtype in _UNFIT
+
+
+def _is_inexact(dtype: pl.DataType) -> bool:
+    """Whether a whole number of this type becomes text with a decimal point."""
+    return dtype.is_float() or (isinstance(dtype, pl.Decimal) and dtype.scale > 0)
 
 
 def is_oversize(batch: pl.DataFrame, cell_bytes: int, batch_bytes: int) -> bool:

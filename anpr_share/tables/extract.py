@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["RAGGED", "Batch", "Extract", "open_extract"]
 
 BATCH_ROWS = 1_000_000
+_NAMES = ("vrm", "camera", "log")
+"""Fields that are hashed as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Extract:
     def _check_header(self, path: Path, reader: ParquetReader) -> Container:
         container = container_of(path)
         if container == "parquet":
-            reader.check(path, self.columns)
+            names = [column for field in _NAMES for column in self.profile.columns.sources(field)]
+            reader.check(path, self.columns, names=set(names) & set(self.columns))
         else:
             form = self.profile.file
             with opened(path) as file:

@@ -10,6 +10,7 @@ from typing import cast
 
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.manifest import DayCount, TableName, TableQuality
+from anpr_share.errors import InputError, PolicyError
 from anpr_share.periods import Window
 from anpr_share.tables.phrases import PHRASES, Phrase
 
@@ -46,7 +47,8 @@ class Tally:
     """The running account of one table: ``rows_in + split = rows_out + rejected + withheld``.
 
     A row that fails several checks is rejected under the first of them; one that passes them is withheld under the
-    first reason that keeps it in the force. ``split`` counts rows added by cells that hold several plates.
+    first reason that keeps it in the force. ``split`` counts rows added by cells that hold several plates, ``resolved``
+    the local times, of all rows read, that the profile's settings resolved.
     """
 
     rows_in: int = 0
@@ -54,6 +56,7 @@ class Tally:
     split: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
+    resolved: Counter[str] = field(default_factory=Counter)
     families: Counter[str] = field(default_factory=Counter)
     ambiguous: int = 0
     duplicates: int = 0
@@ -71,6 +74,7 @@ def account(table: str, tally: Tally, window: Window | None) -> TableQuality:
         rows_out=tally.rows_out,
         rejected=dict(+tally.rejected),
         withheld=dict(+tally.withheld),
+        resolved=dict(+tally.resolved),
         families=dict(+tally.families),
         ambiguous=tally.ambiguous,
         duplicates=tally.duplicates,
@@ -110,3 +114,22 @@ def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
         f"the agreement keeps {table} for {limit}, so only those from "
         f"{agreement.oldest_kept(table, now)} on may be shared now ({agreement.zone.key})"
     )
+
+
+def none_left(tally: Tally, agreement: Agreement, table: str, now: datetime) -> InputError | PolicyError:
+    """The refusal where no row is left: the agreement's alone if its limits keep every row that passed the checks."""
+    message, reasons = f"no row is left: {why_none(tally)}", set(+tally.withheld)
+    if not reasons or reasons - {EXPIRED, NEEDS_AUTHORITY}:
+        return InputError(message, hint=hint_none(tally, agreement, table, now))
+    hints = []
+    if EXPIRED in reasons:
+        hints.append(expired_text(agreement, table, now))
+    if NEEDS_AUTHORITY in reasons:
+        hints.append("name who authorised older reads with --authority REF")
+    return PolicyError(message, hint="; ".join(hints))
+
+
+def notes_on_authority(tally: Tally) -> list[str]:
+    """What a person is told about reads that stayed for want of an authority, and could leave with one."""
+    count = tally.withheld[NEEDS_AUTHORITY]
+    return [f"withheld for want of an authority: {count:,} reads; --authority REF names one"] if count else []

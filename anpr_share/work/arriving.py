@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import BinaryIO
@@ -85,12 +85,21 @@ def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
     return VerifyResult(manifest.bundle, sender.site if sender else None, steps, complete=False, note=note)
 
 
-def verify(site: OpenSite, path: Path) -> VerifyResult:
+def verify(site: OpenSite, path: Path, given: Identity | None = None) -> VerifyResult:
     """All eight steps at the recipient's site; writes nothing. Of a bundle that is loaded already, steps 1 to 6.
 
-    Its step 5 may pass no more, because the agreement or the window has ended since: then the note says so.
+    Its step 5 may pass no more, because the agreement or the window has ended since: then the note says so. Of one that
+    this site made, what needs no secret of the recipient. ``given`` is who a person says has sent it: it must be pinned
+    here, and have signed.
     """
     with bundle_file(path) as file:
+        _, envelope = verifying.read_container(file)
+        if given is not None:
+            _require_pin(site, given)
+            verifying.check_signature(envelope, given)
+        if _signed_by(envelope, site.identity):
+            found = verify_alone(path, site.identity)
+            return replace(found, note=f"this very site made it; {found.note}")
         opened, sender = open_bundle(site, file, Arrival())
         if (known := known_bundle(site, opened)) is not None:
             return _verify_loaded(site, file, opened, sender, known)
@@ -133,11 +142,28 @@ def open_bundle(site: OpenSite, file: BinaryIO, state: Arrival) -> tuple[Opened,
     return opened, sender
 
 
+def _signed_by(envelope: dsse.Envelope, identity: Identity) -> bool:
+    return envelope.signatures[0].key_id == dsse.key_id(identity.signing)
+
+
+def _require_pin(site: OpenSite, given: Identity) -> None:
+    """Raise :class:`PolicyError` unless an identity is this site's own or the very one pinned here, revoked or not."""
+    known = catalogue.partner(site.db, site.require_vault(), given.site)
+    mine = site.identity.fingerprint
+    if given.fingerprint not in (mine, None if known is None else known.fingerprint):
+        raise PolicyError(
+            f"the identity given for {given.site} is not the one that this site has pinned",
+            hint="leave out --sender to go by what is pinned, which anpr-share partner list shows",
+            step=2,
+        )
+
+
 def _sender_of(site: OpenSite, envelope: dsse.Envelope) -> Identity:
-    signed_by = envelope.signatures[0].key_id
+    if _signed_by(envelope, site.identity):
+        raise PolicyError("the bundle was made by this very site", hint="hand it to its recipient", step=2)
     for partner in catalogue.partners(site.db, site.require_vault()):
         identity = Identity.parse(partner.identity)
-        if dsse.key_id(identity.signing) == signed_by:
+        if _signed_by(envelope, identity):
             if partner.status == "revoked":
                 raise PolicyError(
                     f"the sender {partner.id} was revoked",

@@ -92,7 +92,8 @@ def export(
     """Answer a request with a bundle at ``out``.
 
     Raises :class:`PolicyError` for what the agreement, the request or the trust in its sender forbids,
-    :class:`InputError` for an extract that cannot be used, :class:`LockedError` without the linkage key.
+    :class:`InputError` for an extract that cannot be used or of which no row is left, but :class:`PolicyError` if only
+    the agreement's limits keep its rows, :class:`LockedError` without the linkage key.
     """
     authority = answering.checked_authority(authority)
     with site.writing():
@@ -189,10 +190,7 @@ class _Export:
             self.progress(f"{day} written")
         tally = pipeline.tally
         if tally.rows_out == 0:
-            raise InputError(
-                "no row is left to export: " + accounting.why_none(tally),
-                hint=accounting.hint_none(tally, self.agreement, "reads", self.created),
-            )
+            raise accounting.none_left(tally, self.agreement, "reads", self.created)
         self._warn_about_reach(pipeline)
         self._register(extract.paths, "reads", min(pipeline.days_seen))
         self.accounts.append(accounting.account("reads", tally, self.window.window))
@@ -207,6 +205,7 @@ class _Export:
             self.warnings.append(f"{expired:,} rows are too old and stay here: {text}")
         if outside := pipeline.tally.withheld[OUTSIDE_WINDOW]:
             self.warnings.append(f"{outside:,} rows lie outside the window and stay here")
+        self.warnings += accounting.notes_on_authority(pipeline.tally)
 
     def _write(self, table: str, day: str, n: int, frame: pl.DataFrame) -> None:
         key = self.keys.setdefault((table, day), secrets.token_bytes(32))

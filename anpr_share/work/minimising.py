@@ -128,6 +128,7 @@ class ReadsPipeline:
             day=pl.col("captured_at").dt.convert_time_zone(self._rules.zone.key).dt.date(),
         )
         self._count(frame)
+        self.tally.resolved.update(prepared.resolved)
         accepted = frame if prepared.masks.is_empty() else frame.filter(pl.col("rule").is_null())
         self._keep(self._withhold(accepted, facts["sampled"]), facts)
 

@@ -113,14 +113,21 @@ def listed(site: OpenSite) -> tuple[PartnerResult, ...]:
     return tuple(_result(item) for item in catalogue.partners(site.db, site.vault))
 
 
-def require_pinned(site: OpenSite, fingerprint: str) -> Identity:
-    """The pinned partner with this fingerprint. Raises :class:`PolicyError` if it is unknown or revoked."""
+def require_pinned(site: OpenSite, fingerprint: str, *, who: str = "the sender") -> Identity:
+    """The pinned partner with this fingerprint, called ``who`` in messages.
+
+    Raises :class:`PolicyError` if it is unknown, revoked, or this very site.
+    """
+    if fingerprint == site.identity.fingerprint:
+        raise PolicyError(
+            "this document was made by this very site", hint="hand it to the partner that it was made for"
+        )
     known = catalogue.partner_by_fingerprint(site.db, site.require_vault(), fingerprint)
     if known is None:
-        raise PolicyError("the sender is not known to this site", hint="anpr-share partner add FILE")
+        raise PolicyError(f"{who} is not known to this site", hint="anpr-share partner add FILE")
     if known.status == "revoked":
         raise PolicyError(
-            f"the sender {known.id} was revoked", hint="if it is to be trusted again: anpr-share partner replace FILE"
+            f"{who} {known.id} was revoked", hint="if it is to be trusted again: anpr-share partner replace FILE"
         )
     return Identity.parse(known.identity)
 

@@ -16,7 +16,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from anpr_share import periods
-from anpr_share.errors import InputError, PolicyError, StorageError, UsageError
+from anpr_share.errors import PolicyError, StorageError, UsageError
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.site import publication
 from anpr_share.site.files import open_private, storage_errors, sync_file
@@ -38,12 +38,13 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(frozen=True, slots=True)
 class PseudonymiseResult:
-    """What was written, and until when it may be kept."""
+    """What was written, and until when it may be kept; ``warnings`` are for a person."""
 
     path: Path
     account: TableQuality
     delete_by: datetime
     timezone: str
+    warnings: tuple[str, ...]
 
 
 def pseudonymise(
@@ -99,10 +100,7 @@ def pseudonymise(
                 tally = pipeline.tally
                 oldest, oldest_out = min(pipeline.days_seen, default=today), min(tally.day_rows, default=today)
             if tally.rows_out == 0:
-                raise InputError(
-                    "no row is left: " + accounting.why_none(tally),
-                    hint=accounting.hint_none(tally, agreement, profile.table, now.instant),
-                )
+                raise accounting.none_left(tally, agreement, profile.table, now.instant)
             due = agreement.delete_by(profile.table, oldest_out)
             with site.transaction():
                 answering.register(site, "extract", extracts, agreement, agreement.delete_by(profile.table, oldest))
@@ -118,7 +116,9 @@ def pseudonymise(
                 )
                 publication.commit(site.db, [output])
         site.checkpoint()
-    return PseudonymiseResult(output.final, accounting.account(profile.table, tally, None), due, agreement.zone.key)
+    notes = tuple(accounting.notes_on_authority(tally))
+    counts = accounting.account(profile.table, tally, None)
+    return PseudonymiseResult(output.final, counts, due, agreement.zone.key, notes)
 
 
 def _write(frames: Iterator[pl.DataFrame], table: str, columns: tuple[str, ...], target: Path, suffix: str) -> None:

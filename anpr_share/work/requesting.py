@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from anpr_share import periods
@@ -26,7 +26,9 @@ from anpr_share.work.verifying import require_in_force
 
 @dataclass(frozen=True, slots=True)
 class RequestResult:
-    """A request that was written. ``expires`` is when its last window's key dies; ``timezone`` is the agreement's."""
+    """A request that was written. ``expires`` is when its last window's key is destroyed or the agreement ends,
+    ``timezone`` the agreement's.
+    """
 
     request: str
     agreement: str
@@ -56,7 +58,7 @@ def request(
     force = agreement.party(to)
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
-    partners.require_pinned(site, force.fingerprint)
+    partners.require_pinned(site, force.fingerprint, who="the force")
     windows = periods.windows(first, last, every)
     keys = [OpeningKey.generate() for _ in windows]
     document = requests.Request(
@@ -99,7 +101,8 @@ def request(
                 )
                 publication.commit(site.db, files)
         site.checkpoint()
-    expires = max(document.dies(window, agreement.zone) for window in document.windows)
+    ended = periods.day_start(agreement.terms.ends + timedelta(days=1), agreement.zone)
+    expires = min(ended, max(document.dies(window, agreement.zone) for window in document.windows))
     return RequestResult(
         envelope.digest, agreement.id, force.site, windows, expires, agreement.zone.key, files[0].final
     )

@@ -5,7 +5,7 @@ What is held is what a key is there for: a part that was recorded and has lost i
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -22,6 +22,7 @@ from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
+from anpr_share.wording import spoken_name
 from anpr_share.work.agreements import LINKAGE
 
 
@@ -122,8 +123,7 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
     elif keyless:
         warnings.append(f"the keys of {len(keyless)} recorded days are gone, and so are their data; ask for them anew")
-    if unfinished := publication.pending(site.db, site.paths):
-        warnings.append(f"{len(unfinished)} files of an interrupted command wait for the next command to finish them")
+    warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
     partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
     then = _next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)
@@ -141,6 +141,19 @@ def status(site: OpenSite) -> StatusResult:
         warnings=tuple(warnings),
         next=tuple(dict.fromkeys(then)),
     )
+
+
+def _unfinished(site: OpenSite) -> Iterator[str]:
+    """The files that an interrupted command left, by what must be done about them."""
+    waiting: defaultdict[str | None, list[str]] = defaultdict(list)
+    for item in publication.pending(site.db, site.paths):
+        waiting[publication.obstacle(item)].append(spoken_name(item.final))
+    for obstacle, names in waiting.items():
+        what = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        if obstacle is None:
+            yield f"{what}, of an interrupted command: the next command that writes finishes or removes it"
+        else:
+            yield f"{what}, of an interrupted command, cannot be finished: {obstacle}"
 
 
 _AGREE = (

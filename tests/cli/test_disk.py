@@ -58,6 +58,27 @@ def test_read_only_folders_are_told_and_one_more_run_works(command: str, below: 
     assert told.points > 1
 
 
+# --- places that cannot be written to
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has such a place")
+def test_a_place_that_takes_no_files_is_refused_and_blocks_nothing(tmp_path: Path) -> None:
+    made = sites.world("agreed", tmp_path / "w")
+    failed = made.ask(out=Path("/proc/request.json"))
+    assert failed.code == 6, failed.err
+    assert made.ok("--json", "status", site="uni").result["warnings"] == []
+    assert made.ask().code == 0
+
+
+def test_a_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    made = sites.world("requested", tmp_path / "w")
+    failed = made.export(out=made.root / "answers" / "lancs.anpr.zip")
+    assert failed.code == 6
+    assert "the directory of the output does not exist" in failed.err
+    assert "hint: make it, or name another" in failed.err
+    assert not (made.root / "answers").exists()
+
+
 # --- real limits
 
 

@@ -76,6 +76,11 @@ def later(made: World, days: int) -> World:
     return replace(made, now=made.now + timedelta(days=days))
 
 
+def impostor(made: World) -> Path:
+    made.ok("init", made.root / "other", "--role", "police", "--name", "Lancashire Police")
+    return made.root / "other" / "identity.json"
+
+
 def revoked(made: World) -> World:
     made.ok("partner", "revoke", "lancashire-police", site="uni")
     return made
@@ -233,6 +238,33 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json"],
     ),
+    (
+        "nobody to ask for a fingerprint",
+        2,
+        "usage",
+        "new",
+        "lancs",
+        same,
+        lambda made: ["partner", "add", made.root / "wyp" / "identity.json"],
+    ),
+    (
+        "an engine that is not there",
+        2,
+        "usage",
+        "requested",
+        "lancs",
+        same,
+        lambda made: [*export(made), "--engine", "spark", "--master", "local[2]"],
+    ),
+    (
+        "no fingerprint at all",
+        2,
+        "usage",
+        "new",
+        "lancs",
+        same,
+        lambda made: ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", "0000"],
+    ),
     ("a damaged bundle", 3, "", "exported", "uni", lambda made: changed(made, made.bundle), load),
     ("a bundle's last byte changed", 3, "", "exported", "uni", lambda made: changed(made, made.bundle, -30), load),
     ("not a bundle", 3, "format", "exported", "uni", same, lambda made: ["load", made.agreement]),
@@ -264,7 +296,25 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         hostile,
     ),
+    (
+        "a bundle signed by another than the one named",
+        3,
+        "verification",
+        "exported",
+        "uni",
+        same,
+        lambda made: ["verify", made.bundle, "--sender", made.root / "wyp" / "identity.json"],
+    ),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
+    (
+        "expired reads only",
+        4,
+        "policy",
+        "agreed",
+        "lancs",
+        lambda made: cells(made, FIRST.replace("2026", "2024")),
+        pseudonymise,
+    ),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
     ("a request to another force", 4, "policy", "requested", "wyp", same, export),
@@ -290,6 +340,15 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         "lancs",
         same,
         lambda made: ["partner", "add", made.root / "wyp" / "identity.json", "--fingerprint", "0" * 64],
+    ),
+    (
+        "an identity that is not the one pinned",
+        4,
+        "policy",
+        "exported",
+        "uni",
+        same,
+        lambda made: ["verify", made.bundle, "--sender", impostor(made)],
     ),
     ("a university that lists keys", 4, "policy", "agreed", "uni", same, words("key", "list")),
     ("a force that links", 4, "policy", "agreed", "lancs", same, words("link", "--purpose", "looking")),
@@ -371,3 +430,20 @@ def test_the_table_has_every_exit_code() -> None:
     codes = [code for _, code, *_ in CODES]
 
     assert [code for code, _ in itertools.groupby(codes)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_whoever_cannot_be_asked_for_a_fingerprint_is_told_how_to_give_it(tmp_path: Path) -> None:
+    made = sites.world("new", tmp_path / "world")
+    for command in ("add", "replace"):
+        other = made.root / "wyp" / "identity.json"
+        if command == "replace":
+            fingerprint = made.ok("--json", "status", site="wyp").result["fingerprint"]
+            made.ok("partner", "add", other, "--fingerprint", fingerprint, site="lancs")
+        done = made.run("partner", command, other, site="lancs")
+        assert done.code == 2
+        assert "hint: give --fingerprint" in done.err
+
+
+def test_the_engine_may_be_named(tmp_path: Path) -> None:
+    made = sites.world("requested", tmp_path / "world")
+    assert made.export("--engine", "local").code == 0

@@ -117,6 +117,14 @@ def test_a_result_goes_to_standard_output_as_it_is(run: Run, capsys: pytest.Capt
     assert capsys.readouterr() == ("found [1] thing\n", "")
 
 
+def test_quiet_leaves_out_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = Outcome(FOUND, lines=["wrote x", "next: send it"])
+    assert common._finish(Invocation(quiet=False), outcome) == 0
+    assert capsys.readouterr().out == "wrote x\nnext: send it\n"
+    assert common._finish(Invocation(quiet=True), outcome) == 0
+    assert capsys.readouterr().out == "wrote x\n"
+
+
 def test_the_answer_no_is_exit_code_1(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json", "probe", "--count", "1") == 1
 
@@ -328,7 +336,20 @@ def test_a_reader_that_left_is_no_reason_to_complain() -> None:
     finally:
         os.close(writer)
 
-    assert (done.returncode, done.stderr) == (6, "")
+    assert (done.returncode, done.stderr) == (failures.PIPE_CLOSED, "")
+
+
+def test_readers_of_both_streams_may_have_left() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "anpr_share", "--json", "nothing"], stdout=writer, stderr=writer, check=False
+        )
+    finally:
+        os.close(writer)
+
+    assert done.returncode == failures.PIPE_CLOSED
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")

@@ -12,7 +12,7 @@ import typer
 
 from anpr_share import errors
 from anpr_share.cli import main
-from anpr_share.cli.failures import INTERNAL, INTERRUPTED
+from anpr_share.cli.failures import INTERNAL, INTERRUPTED, PIPE_CLOSED
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 COMMON = {"--site", "--json", "--passphrase-file", "--actor", "--quiet", "--help"}
@@ -83,7 +83,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     told = {int(code): set(re.findall(r"`(\w+)`", names)) for code, names in rows}
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.AnprShareError]
-    raised: dict[int, set[str]] = {0: set(), INTERNAL: set(), INTERRUPTED: set()}
+    raised: dict[int, set[str]] = {0: set(), INTERNAL: set(), INTERRUPTED: set(), PIPE_CLOSED: set()}
     for kind in kinds:
         if issubclass(kind, errors.AnprShareError):
             raised.setdefault(kind.exit_code, set()).add(kind.__name__)

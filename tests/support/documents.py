@@ -171,6 +171,7 @@ def sealed_fields() -> Fields:
                     "rows_out": 18,
                     "rejected": {"vrm-missing": 3},
                     "withheld": {"sampled": 1},
+                    "resolved": {"time-ambiguous": 2},
                     "families": {"current": 15, "prefix": 3},
                     "ambiguous": 1,
                     "duplicates": 2,

@@ -157,7 +157,7 @@ def test_a_fingerprint_is_read_out_in_groups_of_four() -> None:
 
 @pytest.mark.parametrize("typed", ["", "ab", "ab" * 31, "ab" * 33, "xy" * 32, "٠" * 64])
 def test_a_fingerprint_typed_wrongly_is_refused(typed: str) -> None:
-    with pytest.raises(FormatError, match="64 hexadecimal digits"):
+    with pytest.raises(UsageError, match="64 hexadecimal digits"):
         identities.unspoken(typed)
 
 
@@ -324,6 +324,12 @@ def test_sealed_content_has_a_key_for_each_table_and_day() -> None:
         pytest.param("keys.0.key", sealed_fields()["keys"][1]["key"], "used for two days", id="a day key twice"),
         pytest.param("quality.tables.0.rows_in", 23, "do not add up", id="a row lost"),
         pytest.param("quality.tables.0.split", 1, "do not add up", id="a row too many"),
+        pytest.param(
+            "quality.tables.0.resolved",
+            {"time-ambiguous": 23},
+            "more resolved times than rows",
+            id="resolved too often",
+        ),
         pytest.param("quality.tables.0.days.0.rows", 12, "days of the quality record", id="days"),
         pytest.param("quality.tables.0.rejected.vrm-missing", -1, "quality.tables.0.rejected", id="below zero"),
         pytest.param("quality.tables.0.rejected.AB12 CDE", 0, "(a name)", id="a plate among the reasons"),

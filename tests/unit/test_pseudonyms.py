@@ -218,6 +218,39 @@ def test_a_column_of_vehicles() -> None:
     assert KEY.vrms(pl.Series([], dtype=pl.String)).dtype == pl.String
 
 
+@pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["AB12CDE", "ab12 cde"])])
+def test_columns_of_categories_are_text(dtype: pl.DataType) -> None:
+    column = pl.Series("x", ["AB12CDE", None, "ab12 cde"], dtype=dtype)
+    token = KEY.vrm("AB12CDE")
+    assert KEY.vrms(column).to_list() == [token, None, token]
+    assert KEY.cameras("lancashire", column.to_frame())[0] == KEY.camera("lancashire", ["AB12CDE"])
+
+
+def test_columns_of_nulls_alone_have_no_tokens() -> None:
+    column = pl.Series("x", [None, None])
+    assert KEY.vrms(column).to_list() == [None, None]
+    assert KEY.cameras("lancashire", column.to_frame()).to_list() == [None, None]
+    named = pl.DataFrame({"feed": [None], "camera": ["4"]})
+    assert KEY.cameras("lancashire", named).to_list() == [KEY.camera("lancashire", [None, "4"])]
+
+
+@pytest.mark.parametrize("column", [pl.Series([7]), pl.Series([7.0]), pl.Series([b"7"]), pl.Series([["7"]])])
+def test_columns_that_are_not_text_are_refused(column: pl.Series) -> None:
+    calls: list[Callable[[], pl.Series]] = [
+        lambda: KEY.vrms(column),
+        lambda: KEY.cameras("lancashire", pl.DataFrame({"feed": ["7"]}).with_columns(column.head(1).alias("camera"))),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="not text"):
+            call()
+
+
+@pytest.mark.parametrize("parts", ["abc", "", [7], ["7", 1.0]])
+def test_a_camera_that_is_no_list_of_texts_is_refused(parts: list[str | None]) -> None:
+    with pytest.raises(UsageError, match="not a list of texts"):
+        KEY.camera("lancashire", parts)
+
+
 def test_columns_of_cameras() -> None:
     frame = pl.DataFrame(
         {"feed": ["1", "12", None, " "], "source": ["23", "3", None, ""], "camera": ["4", "4", None, None]}

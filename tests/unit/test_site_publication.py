@@ -6,6 +6,7 @@ killed at each of its own steps), and looks at what there is; then the same for 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -216,8 +217,86 @@ def test_a_lost_temporary_is_told_and_does_not_hold_up_later_commands(paths: Pat
     assert publication.recover(db, paths).nothing
 
 
+def test_a_missing_directory_is_refused_and_not_made(paths: Paths, db: database.Connection, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="directory of the output does not exist"):
+        publication.stage(db, paths, [paths.store / "msv" / "part", tmp_path / "new" / "out.json"])
+    assert not (tmp_path / "new").exists()
+    assert list(paths.store.iterdir()) == []
+    assert publication.pending(db, paths) == ()
+
+
+def broken_sync(monkeypatch: pytest.MonkeyPatch, directory: Path, number: int) -> None:
+    """Let the fsync of this directory fail."""
+    fsync, bad = os.fsync, directory.stat()
+
+    def sync(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), bad):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_without_directory_sync_is_written_to(
+    paths: Paths, db: database.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    broken_sync(monkeypatch, tmp_path, number)
+    publication.finish(db, paths, committed(db, paths, tmp_path / "bundle"))
+    assert (tmp_path / "bundle").read_bytes() == b"whole"
+    assert publication.pending(db, paths) == ()
+
+
+def test_a_directory_that_fails_is_refused_before_anything_is_recorded(
+    paths: Paths, db: database.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken_sync(monkeypatch, tmp_path, errno.EIO)
+    with pytest.raises(StorageError, match="directory of the output cannot be used"):
+        publication.stage(db, paths, [tmp_path / "bundle"])
+    assert publication.pending(db, paths) == ()
+
+
+def test_a_directory_that_fails_later_holds_up_its_own_files_alone(
+    paths: Paths, db: database.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (stuck,) = committed(db, paths, tmp_path / "bundle")
+    committed(db, paths, paths.outbox / "out.json")
+    with monkeypatch.context() as patch:
+        broken_sync(patch, tmp_path, errno.EIO)
+        outcome = publication.recover(db, paths)
+        assert (outcome.waiting, outcome.finished) == ((tmp_path / "bundle",), (paths.outbox / "out.json",))
+        assert publication.pending(db, paths) == (stuck,)
+        assert "whether the disk works" in (publication.obstacle(stuck) or "")
+    assert publication.obstacle(stuck) is None
+    assert publication.recover(db, paths).finished == (tmp_path / "bundle",)
+
+
+def test_what_is_in_the_way_of_a_file_is_said(paths: Paths, db: database.Connection, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (item,) = committed(db, paths, stick / "bundle")
+    assert publication.obstacle(item) is None
+    item.final.write_bytes(b"mine")
+    assert "taken its place" in (publication.obstacle(item) or "")
+    stick.rename(tmp_path / "away")
+    assert "bring its directory back" in (publication.obstacle(item) or "")
+
+
+def test_a_failure_is_not_hidden_by_one_of_the_disk(
+    paths: Paths, db: database.Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def failing() -> None:
+        with publication.publishing(db, paths, [tmp_path / "bundle"]):
+            broken_sync(monkeypatch, tmp_path, errno.EIO)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        failing()
+
+
 def test_an_unplugged_disk_is_waited_for(paths: Paths, db: database.Connection, tmp_path: Path) -> None:
     stick, away = tmp_path / "stick", tmp_path / "away"
+    stick.mkdir()
     committed(db, paths, stick / "bundle")
     stick.rename(away)
     assert publication.recover(db, paths).waiting == (stick / "bundle",)

@@ -108,6 +108,7 @@ def test_rows_that_were_not_asked_for_are_refused(monkeypatch: pytest.MonkeyPatc
     [
         ({"fault": "missing", "columns": ["at"]}, InputError, "reads.parquet has no column at"),
         ({"fault": "unfit", "columns": ["vrm"]}, InputError, "something other than text.* in column vrm"),
+        ({"fault": "inexact", "columns": ["vrm"]}, InputError, "numbers with a fraction in column vrm"),
         ({"fault": "oversize"}, InputError, "cells of more than 64 KiB"),
         ({"fault": "damaged"}, FormatError, "damaged or an encrypted"),
     ],

@@ -314,6 +314,22 @@ def test_parquet_that_is_damaged_encrypted_or_unfit_is_refused(tmp_path: Path) -
     assert "something other than text" in refusal(lambda: batches(parquet(tmp_path, nested))).message
 
 
+@pytest.mark.parametrize("column", ["vrm", "camera"])
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64, pl.Decimal(10, 1)])
+def test_numbers_with_fractions_are_no_names(tmp_path: Path, column: str, dtype: pl.DataType) -> None:
+    frame = pl.DataFrame({name: [7] for name in COLUMNS}).cast({column: dtype})
+    error = refusal(lambda: batches(parquet(tmp_path, frame)))
+    assert isinstance(error, InputError)
+    assert f"numbers with a fraction in column {column}" in error.message
+    assert "whole numbers" in (error.hint or "")
+
+
+def test_whole_decimals_are_names_and_fractions_are_read_where_they_are_none(tmp_path: Path) -> None:
+    frame = pl.DataFrame({name: [7] for name in COLUMNS}).cast({"camera": pl.Decimal(10, 0), "captured_at": pl.Float64})
+    (batch,) = batches(parquet(tmp_path, frame))
+    assert batch.frame.rows() == [("7", "7", "7.0", False)]
+
+
 def test_a_parquet_bomb_is_refused_for_its_cells(tmp_path: Path) -> None:
     frame = pl.DataFrame({name: ["x"] * 64 for name in COLUMNS}).with_columns(vrm=pl.lit("A" * (1 << 22)))
     path = parquet(tmp_path, frame)

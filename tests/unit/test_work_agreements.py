@@ -303,6 +303,13 @@ def test_a_share_gives_the_key_to_the_force_that_it_is_for_and_twice_is_once(wor
     assert {item.agreement for item in agreements.list_keys(world.wyp)} == {AGREEMENT, "new-2026"}
 
 
+def test_a_share_is_not_for_the_force_that_made_it(world: World) -> None:
+    agreement = accepted(world, id="new-2026")
+    data = share(share_fields(world, agreement, world.lancs, world.wyp), world.lancs.signing_key)
+    with pytest.raises(PolicyError, match="made by this very site"):
+        agreements.accept_key(world.lancs, data)
+
+
 def refuse_share(world: World, site: OpenSite, data: bytes, kind: type[AnprShareError], match: str) -> None:
     before = site.ledger.head()
     with pytest.raises(kind, match=match) as caught:

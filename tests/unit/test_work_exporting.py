@@ -16,6 +16,7 @@ from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.keys import SigningKey
 from anpr_share.documents.manifest import TableQuality
+from anpr_share.documents.model import validate
 from anpr_share.errors import (
     AnprShareError,
     FormatError,
@@ -27,11 +28,13 @@ from anpr_share.errors import (
     VerificationError,
 )
 from anpr_share.periods import Duration
+from anpr_share.reports.exchange import account
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
-from anpr_share.tables.profile import load_profile
+from anpr_share.tables.profile import load_profile, profile_text
 from anpr_share.work import agreements, exporting, inspecting, partners, requesting
 from anpr_share.work.progress import silent
+from anpr_share.work.pseudonymising import pseudonymise
 from tests.support.documents import changed
 from tests.support.exchange import (
     AGREEMENT,
@@ -81,6 +84,48 @@ def refused(
 
 def quality(result: exporting.ExportResult, table: str = "reads") -> TableQuality:
     return next(item for item in result.tables if item.table == table)
+
+
+def local_reads(world: World) -> exporting.Input:
+    """Reads in London time: of a day of the window, two of an hour that came twice, one of an hour left out."""
+    times = ("2026-10-01T09:00:00", "2025-10-26T01:30:00", "2025-10-26T01:59:59", "2026-03-29T01:30:00")
+    source = reads_input(world.free("reads.csv"), [("AB12CDE", "CAM-1", time) for time in times])
+    profile = world.free("local.toml")
+    profile.write_text(
+        profile_text("plain-reads")
+        .replace('"%Y-%m-%dT%H:%M:%SZ"', '"%Y-%m-%dT%H:%M:%S"')
+        .replace('timezone = "UTC"', 'timezone = "Europe/London"\nambiguous = "earliest"\nnonexistent = "forward"'),
+        encoding="utf-8",
+    )
+    return exporting.Input(source.paths, load_profile(str(profile)))
+
+
+RESOLVED = {"time-ambiguous": 2, "time-nonexistent": 1}
+
+
+def test_local_times_that_the_profile_resolves_are_counted_and_told_to_the_recipient(world: World) -> None:
+    bundle = world.free("b.anpr.zip")
+    result = export(world, world.request(), local_reads(world), bundle)
+    assert (quality(result).rows_in, quality(result).rows_out) == (4, 1)
+    assert quality(result).resolved == RESOLVED
+    assert {(2, "local times resolved: time-ambiguous"), (1, "local times resolved: time-nonexistent")} <= {
+        (row[1], row[2]) for row in account(quality(result))
+    }
+    world.load(bundle)
+    known = holdings.bundle(world.uni.db, world.uni.vault, result.bundle)
+    assert known is not None
+    assert known.quality is not None
+    sealed = validate(manifest.Quality, known.quality, "quality record").of("reads")
+    assert sealed is not None
+    assert sealed.resolved == RESOLVED
+
+
+def test_pseudonymising_counts_the_local_times_that_the_profile_resolves(world: World) -> None:
+    source = local_reads(world)
+    result = pseudonymise(
+        world.lancs, source.paths, source.profile, AGREEMENT, world.free("out.csv"), authority="ref", progress=silent
+    )
+    assert result.account.resolved == RESOLVED
 
 
 def test_every_row_is_released_rejected_or_withheld_and_counted(world: World) -> None:
@@ -271,14 +316,23 @@ def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
     limit = "the agreement keeps reads for 11 days, so only those from 2026-10-02 on may be shared now (Europe/London)"
     assert f"3 rows are too old and stay here: {limit}" in result.warnings
     world.clock.now += timedelta(days=2)
-    refused(world, world.request(agreement="brief"), written(world), InputError, "expired")
+    error = refused(world, world.request(agreement="brief"), written(world), PolicyError, "1 vrm-partial")
+    assert error.hint is not None
+    assert "for 11 days, so only those from 2026-10-04 on" in error.hint
+    elsewhere = [*READS, ("AB12CDE", "CAM-1", "2026-10-13T08:00:00Z")]
+    refused(world, world.request(agreement="brief"), written(world, elsewhere), InputError, "1 outside-window")
+    refused(world, world.request(agreement="brief"), written(world, READS[5:6]), InputError, "1 vrm-partial")
 
 
 def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
     world.agree(id="strict", authority_after="P11D", targets=None)
     result = export(world, world.request(agreement="strict"), written(world), world.free("b.anpr.zip"))
     assert quality(result).withheld == {"needs-authority": 3}
+    assert result.warnings == ("withheld for want of an authority: 3 reads; --authority REF names one",)
     request = world.request(agreement="strict")
+    error = refused(world, request, written(world, READS[:3]), PolicyError, "3 needs-authority")
+    assert error.hint is not None
+    assert "--authority REF" in error.hint
     result = export(world, request, written(world), world.free("b.anpr.zip"), authority="Inspector, reference 12")
     assert quality(result).withheld == {}
     for authority, kind in (("AB12CDE", PolicyError), (" ", UsageError), ("a\nb", UsageError), ("x" * 201, UsageError)):

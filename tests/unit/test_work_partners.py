@@ -45,7 +45,7 @@ def test_without_a_fingerprint_a_person_is_shown_it_and_asked(world: World) -> N
 
 @pytest.mark.parametrize(
     ("fingerprint", "kind"),
-    [(None, PolicyError), ("ab" * 32, PolicyError), ("ab" * 31, FormatError), ("", FormatError)],
+    [(None, PolicyError), ("ab" * 32, PolicyError), ("ab" * 31, UsageError), ("", UsageError)],
 )
 def test_what_is_not_confirmed_is_not_pinned(world: World, fingerprint: str | None, kind: type[AnprShareError]) -> None:
     before = world.uni.ledger.head()

@@ -78,13 +78,22 @@ def test_the_output_is_private_registered_and_logged(world: World) -> None:
 
 def test_older_reads_stay_without_a_named_authority_and_an_empty_one_is_none(world: World) -> None:
     world.clock.now += timedelta(days=120)
-    with pytest.raises(InputError, match="needs-authority"):
+    with pytest.raises(PolicyError, match="needs-authority") as caught:
         written(world)
+    assert "--authority REF" in (caught.value.hint or "")
     with pytest.raises(UsageError):
         written(world, authority="")
     with pytest.raises(PolicyError, match="may be a plate"):
         written(world, authority="AB12 CDE")
     assert written(world, authority="Inspector, decision 17").account.rows_out == 6
+
+
+def test_what_stays_for_want_of_an_authority_is_said(world: World) -> None:
+    assert written(world).warnings == ()
+    world.clock.now = datetime(2026, 12, 31, 12, tzinfo=UTC)
+    result = written(world)
+    assert result.account.withheld == {"needs-authority": 5}
+    assert result.warnings == ("withheld for want of an authority: 5 reads; --authority REF names one",)
 
 
 def test_a_university_never_pseudonymises(world: World) -> None:

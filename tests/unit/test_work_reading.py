@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -342,6 +343,11 @@ def test_the_library_opens_a_site_and_reads(loaded: World) -> None:
             late()
     with pytest.raises(LockedError):
         Site.open(loaded.root / UNI, passphrase=b"wrong horse battery", clock=loaded.clock)
+
+
+def test_the_library_refuses_what_is_no_site_as_a_command_does(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is no site: it holds no site\.toml"):
+        Site.open(tmp_path / "nosite", passphrase=PASSPHRASE)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"x" * 5000, None], ids=["empty", "newline", "long", "none"])

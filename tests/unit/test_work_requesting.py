@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,8 +80,14 @@ def test_only_a_university_asks_and_only_a_trusted_force(world: World) -> None:
     with pytest.raises(PolicyError):
         ask(world.lancs, world.free("request.json"))
     partners.revoke(world.uni, LANCS)
-    with pytest.raises(PolicyError, match="revoked"):
+    with pytest.raises(PolicyError, match=f"the force {LANCS} was revoked"):
         ask(world.uni, world.free("request.json"))
+
+
+def test_what_ends_with_the_agreement_is_not_said_to_last_longer(world: World) -> None:
+    world.agree(id="brief", ends="2026-10-20")
+    result = requesting.request(world.uni, "brief", LANCS, DAYS[0], DAYS[2], None, world.free("request.json"))
+    assert result.expires == datetime(2026, 10, 20, 23, tzinfo=UTC)  # midnight in London
 
 
 def test_a_request_replaces_no_file(world: World) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from anpr_share.errors import AnprShareError, FormatError, StorageError
+from anpr_share.site import publication
 from anpr_share.site.opened import OpenSite
 from anpr_share.work.status import StatusResult, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
@@ -177,3 +178,16 @@ def test_days_at_the_ends_of_time_are_no_fault_of_ours(world: World, last: str) 
         world.uni.db.execute(f"UPDATE {table} SET day = ? WHERE day = '2026-10-03'", (last,))
     world.uni.db.execute("UPDATE bundle SET created = ?, at = ?", (f"{last}T23:59:59Z", f"{last}T23:59:59Z"))
     assert [item.rows for item in seen(world).agreements] == [5 if last < "2026" else 6]
+
+
+def test_a_file_that_waits_is_named_with_what_to_do(world: World) -> None:
+    site, folder = world.uni, world.root / "share"
+    folder.mkdir()
+    left = publication.stage(site.db, site.paths, [folder / "answer.json", folder / "AB12CDE.json"])
+    assert seen(world).warnings == (
+        "answer.json and 1 more, of an interrupted command: the next command that writes finishes or removes it",
+    )
+    for item in left:
+        item.temporary.touch()
+    left[1].final.touch()
+    assert "the file, of an interrupted command, cannot be finished: move away" in seen(world).warnings[1]

@@ -19,6 +19,7 @@ from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.errors import FormatError, PolicyError, StorageError, VerificationError
 from anpr_share.site import catalogue
 from anpr_share.work import inspecting, loading, partners
+from anpr_share.work.progress import silent
 from tests.support.documents import changed
 from tests.support.exchange import LANCS, READS, TARGETS, UNI, World, refuse, refused
 from tests.support.forgery import Forgery, members, zipped
@@ -62,6 +63,34 @@ def test_without_a_site_another_sender_than_the_one_named_is_refused(world: Worl
     forged.manifest["sender"] = world.wyp.identity.fingerprint
     with pytest.raises(PolicyError):
         loading.verify_alone(forged.write(), world.lancs.identity)
+
+
+def test_at_a_site_the_sender_named_must_be_the_one_pinned(world: World) -> None:
+    bundle = world.export()
+    assert loading.verify(world.uni, bundle, world.lancs.identity).complete
+    for sender, kind in ((world.wyp.identity, VerificationError), (other_identity(LANCS), PolicyError)):
+        with pytest.raises(kind) as caught:
+            loading.verify(world.uni, bundle, sender)
+        assert type(caught.value) is kind
+        assert caught.value.step == 2
+    partners.revoke(world.uni, LANCS)
+    with pytest.raises(PolicyError, match="revoked"):
+        loading.verify(world.uni, bundle, world.lancs.identity)
+
+
+def test_a_force_verifies_what_it_made_as_far_as_needs_no_secret(world: World) -> None:
+    bundle = world.export()
+    for given in (None, world.lancs.identity):
+        result = loading.verify(world.lancs, bundle, given)
+        assert (result.steps, result.complete, result.sender) == ((1, 2, 3, 4, 6), False, LANCS)
+        assert result.note == "this very site made it; steps 5, 7 and 8 need the recipient's site"
+    with pytest.raises(PolicyError, match="made by this very site") as caught:
+        loading.load(world.lancs, bundle, None, silent)
+    assert caught.value.hint == "hand it to its recipient"
+
+
+def other_identity(name: str) -> Identity:
+    return Identity.make(name, "Another", "police", SigningKey.generate(), OpeningKey.generate())
 
 
 def test_any_changed_byte_is_found_without_any_secret(world: World) -> None:
