@@ -38,7 +38,7 @@ def rows(text: str, error: str, header: str = HEADER) -> Bad:
 
 
 def rejected(text: str, rule: str, profile: str | None = None) -> Bad:
-    return Bad((HEADER + text).encode(), f"no row is left to export: 1 {rule}", rule, profile)
+    return Bad((HEADER + text).encode(), f"no row is left: 1 {rule}", rule, profile)
 
 
 CASES: dict[str, Bad] = {
@@ -109,6 +109,6 @@ def test_reads_older_than_the_limit_are_told_and_leave_nothing(tmp_path: Path) -
 
     exported = export(made, "plain-reads", request)
 
-    assert exported.code == 1
-    assert exported.err.startswith("error: no row is left to export: 1 expired\n")
+    assert exported.code == 4
+    assert exported.err.startswith("error: no row is left: 1 expired\n")
     requires_nothing_left(made, before, events)

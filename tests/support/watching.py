@@ -151,6 +151,7 @@ class Watch:
         self.folder(self.made.root)
 
 
+_NO_FOLDER = -1  # in place of the descriptor of a folder that a name is relative to
 _active: list[Watch] = []
 _busy = threading.local()
 
@@ -168,6 +169,8 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             _note(watch, *arguments)
             return
         path = Path(os.fsdecode(arguments[0]))
+        if arguments[-1] == _NO_FOLDER:
+            path = path.absolute()
         if event == "shutil.rmtree":
             watch.folder(path)
         elif path.is_absolute() and (event == "os.remove" or Path(os.fsdecode(arguments[1])) not in watch.inputs):
