@@ -27,6 +27,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -85,7 +86,7 @@ def prepare(paths: Paths) -> None:
     with database.transaction(connection):
         connection.execute("INSERT INTO keys.onetime_key VALUES ('request', '2026-10-01', randomblob(5000))")
         connection.execute("INSERT INTO vault.secret VALUES ('a', 'b', randomblob(5000))")
-        connection.execute("INSERT INTO ledger VALUES (1, randomblob(9000))")
+        connection.execute("INSERT INTO ledger VALUES (1, randomblob(9000), NULL)")
     connection.close()
 
 
@@ -95,7 +96,7 @@ def transact(connection: database.Connection) -> None:
     connection.execute("DELETE FROM keys.onetime_key")
     connection.execute("INSERT INTO keys.day_key VALUES ('msv', 'reads', '2026-10-01', 'b', randomblob(5000))")
     connection.execute("UPDATE vault.secret SET wrapped = zeroblob(5000)")
-    connection.execute("INSERT INTO ledger VALUES (2, randomblob(9000))")
+    connection.execute("INSERT INTO ledger VALUES (2, randomblob(9000), NULL)")
     connection.execute("COMMIT")
 
 
@@ -142,6 +143,9 @@ def put_back(paths: Paths, files: Files) -> None:
         (paths.root / name).write_bytes(content)
 
 
+_REFUSED = 77
+
+
 def record(paths: Paths) -> list[Moment]:
     """Run the transaction under trace. Raises :class:`OSError` where this system does not let us."""
     syncs = _SYNCS[platform.machine()]
@@ -157,16 +161,23 @@ def record(paths: Paths) -> list[Moment]:
     if pid == 0:
         try:
             connection = database.connect(paths)
-            ptrace(_TRACEME)
+            try:
+                ptrace(_TRACEME)
+            except OSError:
+                os._exit(_REFUSED)
             os.kill(os.getpid(), signal.SIGSTOP)
             transact(connection)
             os.kill(os.getpid(), signal.SIGSTOP)
         finally:
             os._exit(1)
+    stopped = os.waitpid(pid, 0)[1]
+    if not os.WIFSTOPPED(stopped):
+        if os.waitstatus_to_exitcode(stopped) == _REFUSED:
+            raise PermissionError("this process may not be traced")
+        raise RuntimeError("the process to be traced failed before its commit")
     moments: list[Moment] = []
     syncing = None
     try:
-        stopped = os.waitpid(pid, 0)[1]
         ptrace(_SETOPTIONS, pid, data=_MARK_CALLS)
         while os.WIFSTOPPED(stopped):
             if os.WSTOPSIG(stopped) == signal.SIGSTOP and moments:
@@ -185,9 +196,10 @@ def record(paths: Paths) -> list[Moment]:
             ptrace(_SYSCALL, pid)
             stopped = os.waitpid(pid, 0)[1]
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    raise OSError("the traced commit did not come to its end")
+        with suppress(ProcessLookupError, ChildProcessError):  # it may have ended by itself
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    raise RuntimeError("the traced commit did not come to its end")
 
 
 # --- the states
@@ -254,7 +266,7 @@ def main(kind: str) -> None:
         prepare(paths)
         try:
             moments = record(paths)
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError) as error:  # a failure of the commit itself is a RuntimeError, and no excuse
             sys.stdout.write(json.dumps({"cannot": str(error)}) + "\n")
             return
         told = (killed if kind == "kill" else cut)(paths, moments)
