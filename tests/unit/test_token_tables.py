@@ -54,6 +54,12 @@ def described(table: PlateTable) -> pl.DataFrame:
     return whole.select("status", "family", "ambiguous", "vehicle", "vehicle_alike", "sampled")
 
 
+def test_a_column_of_vehicles() -> None:
+    found = KEY.vrms(pl.Series(MIXED))
+    assert found.to_list() == [expected_row(raw)[3] for raw in MIXED]
+    assert KEY.vrms(pl.Series([], dtype=pl.String)).dtype == pl.String
+
+
 def test_tables_do_not_show_what_they_hold() -> None:
     table = PlateTable(KEY, alike=True, sample=None)
     table.ids(pl.Series(["AB12CDE"]))
