@@ -22,6 +22,7 @@ from anpr_share.tables.checks import (
     prepare_cameras,
     prepare_reads,
     prepare_targets,
+    read_times,
     split_plates,
     vrm_cells,
 )
@@ -97,7 +98,12 @@ class _Judge:
         plates = _judged_plates(vrm_cells(batch, self._profile))
         missing = self._camera_missing(batch)
         prepared = prepare_reads(
-            batch, self._profile, now=self._now, plate_status=plates["status"], camera_missing=missing
+            batch,
+            self._profile,
+            now=self._now,
+            times=read_times(batch, self._profile),
+            plate_status=plates["status"],
+            camera_missing=missing,
         )
         return prepared, plates
 

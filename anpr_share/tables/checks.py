@@ -20,7 +20,7 @@ from anpr_share.errors import InputError
 from anpr_share.tables.extract import RAGGED, Batch
 from anpr_share.tables.profile import CamerasColumns, ReadsColumns, TargetsColumns
 from anpr_share.tables.schema import load
-from anpr_share.tables.times import parse_dates, parse_times
+from anpr_share.tables.times import Times, parse_dates, parse_times
 from anpr_share.vrm import PLATE_LIKE, canonicalise_series
 
 if TYPE_CHECKING:
@@ -165,8 +165,14 @@ class Vocabulary:
         return values.is_in(list(self._values)).fill_null(value=False)
 
 
+def read_times(batch: Batch, profile: Profile) -> Times:
+    """The times of a batch of reads. Raises :class:`InputError` if a typed column of them cannot be one."""
+    assert isinstance(profile.columns, ReadsColumns)
+    return parse_times(batch.frame, profile.columns.captured_at)
+
+
 def prepare_reads(
-    batch: Batch, profile: Profile, *, now: datetime, plate_status: pl.Series, camera_missing: pl.Series
+    batch: Batch, profile: Profile, *, now: datetime, times: Times, plate_status: pl.Series, camera_missing: pl.Series
 ) -> Prepared:
     """Judge a batch of reads.
 
@@ -174,19 +180,16 @@ def prepare_reads(
         batch: what `Extract.batches` gives.
         profile: the profile that it was read with.
         now: later times are in the future.
+        times: what `read_times` gives.
         plate_status: the vrm-1 status of each of `vrm_cells`.
         camera_missing: for each of `camera_cells`, whether all of its parts are empty.
 
     Returns:
         ``frame`` with ``row``, ``vrm`` (String), ``c0`` … (String), ``captured_at`` (UTC), ``confidence`` (Float64,
         only if the batch has that field) and ``rule``.
-
-    Raises:
-        InputError: a typed column of times cannot be one.
     """
     columns = profile.columns
     assert isinstance(columns, ReadsColumns)
-    times = parse_times(batch.frame, columns.captured_at)
     future = (times.values > now.astimezone(UTC)).fill_null(value=False)
     parsed = [vrm_cells(batch, profile), *camera_cells(batch, profile), times.values]
     masks = {**_plate_masks(plate_status), "camera-missing": camera_missing, **times.failures, "time-future": future}

@@ -56,8 +56,7 @@ def parse_times(frame: pl.DataFrame, column: TimeColumn) -> Times:
     """
     if any(frame.schema[name] != pl.String for name in column.columns):
         return _typed_times(frame, column)
-    text, missing = _texts(frame, column)
-    read = text.str.to_datetime(column.format, time_unit="us", strict=False)
+    read, missing = _read_texts(frame, column)
     if column.has_offset:
         utc, repeated, skipped = _plausible(read.dt.replace_time_zone(None)).dt.replace_time_zone("UTC"), None, None
         return _times(utc, missing, repeated, skipped, column)
@@ -100,6 +99,15 @@ def local_to_utc(naive: pl.Series, zone: str) -> pl.DataFrame:
     return pl.DataFrame({"earliest": earliest, "latest": at(naive, "latest"), "forward": forward})
 
 
+def local_days(utc: pl.Series, zone: str) -> pl.Series:
+    """The days (Date) of UTC times in an IANA time zone; null stays null."""
+    naive = utc.dt.replace_time_zone(None)
+    offset = _constant_offset(naive, zone)
+    if offset is not None:
+        return (naive + offset).dt.date()
+    return utc.dt.convert_time_zone(zone).dt.date()
+
+
 def _from_local(naive: pl.Series, missing: pl.Series, column: TimeColumn) -> Times:
     utc = local_to_utc(naive, column.timezone or "UTC")
     repeated = (utc["earliest"] != utc["latest"]).fill_null(value=False)
@@ -130,6 +138,20 @@ def _times(
     if "time-ambiguous" in failures:
         values = values.to_frame("utc").select(pl.when(~failures["time-ambiguous"]).then(pl.col("utc")))["utc"]
     return Times(values.alias("captured_at"), {**failures, "time-unreadable": unreadable}, resolved)
+
+
+def _read_texts(frame: pl.DataFrame, column: TimeColumn) -> tuple[pl.Series, pl.Series]:
+    """The times that the cells write, and which cells are empty."""
+
+    def read(text: pl.Series) -> pl.Series:
+        return text.str.to_datetime(column.format, time_unit="us", strict=False)
+
+    if len(column.columns) == 1:  # trimming takes as long as reading, and hardly any extract needs it
+        plain = read(frame[column.columns[0]])
+        if not plain.null_count():
+            return plain, pl.repeat(False, len(plain), dtype=pl.Boolean, eager=True)  # noqa: FBT003
+    text, missing = _texts(frame, column)
+    return read(text), missing
 
 
 def _texts(frame: pl.DataFrame, column: DateColumn) -> tuple[pl.Series, pl.Series]:
@@ -174,7 +196,7 @@ def _plausible(naive: pl.Series) -> pl.Series:
 
 
 def _constant_offset(naive: pl.Series, zone: str) -> timedelta | None:
-    """The zone's offset if it is one and the same around all of these times: most batches span a day or two."""
+    """The zone's offset if it is one and the same around all of these times, which are local or UTC."""
     if zone == "UTC":
         return timedelta()
     first, last = naive.min(), naive.max()

@@ -35,7 +35,7 @@ from anpr_share.site.files import open_private, storage_errors
 from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import writing_rejects
-from anpr_share.tables.times import parse_times
+from anpr_share.tables.times import local_days, parse_times
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
@@ -357,7 +357,7 @@ def _days_of(source: Input, answer: Answer) -> frozenset[date]:
     days: set[date] = set()
     for batch in open_extract(source.paths, source.profile, ("captured_at",)).batches():
         times = parse_times(batch.frame, columns.captured_at).values
-        days.update(times.drop_nulls().dt.convert_time_zone(zone).dt.date().unique().to_list())
+        days.update(local_days(times.drop_nulls(), zone).unique().to_list())
     return frozenset(days)
 
 

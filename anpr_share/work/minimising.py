@@ -23,9 +23,9 @@ from anpr_share.errors import UsageError
 from anpr_share.parquet import opening, scan_part, write_part
 from anpr_share.pseudonyms import sample_threshold
 from anpr_share.tables import schema
-from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, vrm_cells
+from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
 from anpr_share.tables.extract import Extract, open_extract
-from anpr_share.tables.times import UTC_TIME
+from anpr_share.tables.times import UTC_TIME, local_days
 from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
 from anpr_share.work.ahead import ahead
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from anpr_share.pseudonyms import LinkageKey
     from anpr_share.tables.extract import Batch
     from anpr_share.tables.profile import Profile
+    from anpr_share.tables.times import Times
     from anpr_share.work.progress import Progress
 
 BUFFERED_ROWS = 24_000_000
@@ -97,13 +98,13 @@ class ReadsPipeline:
 
         Raises :class:`InputError` for an extract that cannot be read as its profile says.
         """
-        for batch in ahead(extract.batches()):
-            self.add(batch)
+        for batch, times in ahead((batch, read_times(batch, self._profile)) for batch in extract.batches()):
+            self.add(batch, times)
             progress(f"{self.tally.rows_in:,} rows read")
         self._swapped.refuse()
 
-    def add(self, batch: Batch) -> None:
-        """Check one batch of the extract and keep what is to be released."""
+    def add(self, batch: Batch, times: Times) -> None:
+        """Check one batch of the extract, whose times have been read, and keep what is to be released."""
         cells = camera_cells(batch, self._profile)
         plate_ids, camera_ids = self._plates.ids(vrm_cells(batch, self._profile)), self._cameras.ids(cells)
         facts, cameras = self._plates.facts, self._cameras.frame
@@ -113,6 +114,7 @@ class ReadsPipeline:
             batch,
             self._profile,
             now=self._rules.now.instant,
+            times=times,
             plate_status=facts["status"].gather(plate_ids),
             camera_missing=missing,
         )
@@ -125,7 +127,7 @@ class ReadsPipeline:
             *extra,
             plate_ids.alias("plate"),
             camera_ids.alias("camera"),
-            day=pl.col("captured_at").dt.convert_time_zone(self._rules.zone.key).dt.date(),
+            day=local_days(times.values, self._rules.zone.key),
         )
         self._count(frame)
         self.tally.resolved.update(prepared.resolved)

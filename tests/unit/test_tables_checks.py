@@ -21,6 +21,7 @@ from anpr_share.tables.checks import (
     prepare_cameras,
     prepare_reads,
     prepare_targets,
+    read_times,
     split_plates,
     vrm_cells,
 )
@@ -69,10 +70,15 @@ def status(batch: Batch, profile: Profile) -> pl.Series:
     return canonicalise_series(vrm_cells(batch, profile))["status"]
 
 
+def judged(batch: Batch, *, now: datetime, plate_status: pl.Series, camera_missing: pl.Series) -> Prepared:
+    times = read_times(batch, READS)
+    return prepare_reads(batch, READS, now=now, times=times, plate_status=plate_status, camera_missing=camera_missing)
+
+
 def reads(tmp_path: Path, *rows: dict[str, str], fields: tuple[str, ...] = ()) -> Prepared:
     batch = one_batch(tmp_path, READS, list(rows), fields)
     missing = cameras_missing(camera_cells(batch, READS))
-    return prepare_reads(batch, READS, now=NOW, plate_status=status(batch, READS), camera_missing=missing)
+    return judged(batch, now=NOW, plate_status=status(batch, READS), camera_missing=missing)
 
 
 def targets(tmp_path: Path, *rows: dict[str, str], offences: Vocabulary | None = None) -> Prepared:
@@ -169,7 +175,7 @@ def test_now_may_be_told_in_any_zone(tmp_path: Path) -> None:
     for offset in (-8, 0, 5):
         now = NOW.astimezone(timezone(timedelta(hours=offset)))
         good = pl.Series(["ok"])
-        prepared = prepare_reads(batch, READS, now=now, plate_status=good, camera_missing=pl.Series([False]))
+        prepared = judged(batch, now=now, plate_status=good, camera_missing=pl.Series([False]))
         assert prepared.accepted.height == 1
 
 

@@ -18,6 +18,7 @@ from anpr_share.errors import InputError
 from anpr_share.periods import Duration, Now, Window
 from anpr_share.pseudonyms import LinkageKey, sample_threshold
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
+from anpr_share.tables.checks import read_times
 from anpr_share.tables.extract import Batch
 from anpr_share.tables.profile import Profile, parse_profile
 from anpr_share.token_tables import CameraTable, PlateTable
@@ -97,7 +98,8 @@ def released(made: ReadsPipeline) -> dict[date, pl.DataFrame]:
 
 def run(scratch: Path, rows: Sequence[Row], columns: Sequence[str] = ALL, **options: object) -> ReadsPipeline:
     made = pipeline(scratch, columns, **options)  # type: ignore[arg-type]
-    made.add(batch(rows, columns))
+    some = batch(rows, columns)
+    made.add(some, read_times(some, parse_profile(PROFILE)))
     return made
 
 
