@@ -77,6 +77,7 @@ class PlateTable:
         self._long: dict[str | None, int] = {}
         self._facts: list[pl.DataFrame] = []
         self._tokens: list[Future[pl.DataFrame]] = []
+        self._hash(canonicalise_series(pl.Series([], dtype=pl.String)))  # an empty table has its columns too
 
     @property
     def facts(self) -> pl.DataFrame:
@@ -88,8 +89,7 @@ class PlateTable:
         import polars as pl
 
         if len(self._facts) != 1:
-            facts = self._facts or [self._described(pl.Series([], dtype=pl.String))[0]]
-            self._facts = [pl.concat(facts, rechunk=True)]
+            self._facts = [pl.concat(self._facts, rechunk=True)]
         return self._facts[0]
 
     @property
@@ -102,9 +102,8 @@ class PlateTable:
         import polars as pl
 
         if len(self._tokens) != 1:
-            tokens = self._tokens or [self._described(pl.Series([], dtype=pl.String))[1]]
             whole: Future[pl.DataFrame] = Future()
-            whole.set_result(pl.concat([hashed.result() for hashed in tokens], rechunk=True))
+            whole.set_result(pl.concat([hashed.result() for hashed in self._tokens], rechunk=True))
             self._tokens = [whole]
         return self._tokens[0].result()
 
@@ -157,19 +156,19 @@ class PlateTable:
 
     def _add(self, cells: pl.Series) -> None:
         """Append a row for each cell."""
+        results = canonicalise_series(cells)
         for start in range(0, len(cells), _HASH_ROWS):
-            facts, tokens = self._described(cells.slice(start, _HASH_ROWS))
-            self._facts.append(facts)
-            self._tokens.append(tokens)
+            self._hash(results.slice(start, _HASH_ROWS))
         self._rows += len(cells)
 
-    def _described(self, cells: pl.Series) -> tuple[pl.DataFrame, Future[pl.DataFrame]]:
-        results = canonicalise_series(cells)
+    def _hash(self, results: pl.DataFrame) -> None:
+        """Append what is known at once of canonicalised cells, and have their tokens made."""
         ok = results["status"] == "ok"
-        text = b"" if cells.is_empty() else results["vrm"].fill_null("").str.join("\n").item().encode()
+        text = b"" if results.is_empty() else results["vrm"].fill_null("").str.join("\n").item().encode()
         tokens = self._hasher.submit(self._hashed, text, ok)
-        facts = results.select("status", "family", "ambiguous").with_columns(sampled=self._sampled(text, ok, tokens))
-        return facts, tokens
+        self._tokens.append(tokens)
+        sampled = self._sampled(text, ok, tokens)
+        self._facts.append(results.select("status", "family", "ambiguous").with_columns(sampled=sampled))
 
     def _hashed(self, text: bytes, ok: pl.Series) -> pl.DataFrame:
         """The tokens of the lines of ``text`` where they are ``ok``; there is a line for each of them."""
