@@ -88,7 +88,7 @@ class ReadsPipeline:
         self._scratch, self._on_rejects = scratch, on_rejects
         self._swapped = SwappedColumns(profile, "camera")
         self._buffered_limit, self._part_rows = buffered_rows, part_rows
-        self._buffer: list[pl.DataFrame] = []
+        self._buffer: dict[date, list[pl.DataFrame]] = {}
         self._buffered = 0
         self._spills: dict[date, list[tuple[Path, bytes, int]]] = {}
         self._reasons: dict[date, str | None] = {}
@@ -159,13 +159,14 @@ class ReadsPipeline:
     def _keep(self, released: pl.DataFrame, facts: pl.DataFrame) -> None:
         tally = self.tally
         tally.rows_out += released.height
-        tally.day_rows.update(_counts(released["day"]))
         tally.families.update(_counts(facts["family"].gather(released["plate"])))
         tally.ambiguous += int(facts["ambiguous"].gather(released["plate"]).sum())
-        if released.height:
-            band = _band() if "confidence" in self._rules.columns else pl.lit(0, dtype=pl.UInt8)
-            self._buffer.append(released.select("day", "plate", "camera", "captured_at", band.alias("band")))
-            self._buffered += released.height
+        band = _band() if "confidence" in self._rules.columns else pl.lit(0, dtype=pl.UInt8)
+        rows = released.select("day", "plate", "camera", "captured_at", band.alias("band"))
+        for (day,), some in rows.partition_by("day", as_dict=True, include_key=False).items():
+            tally.day_rows[day] += some.height
+            self._buffer.setdefault(day, []).append(some)
+        self._buffered += released.height
         if self._buffered >= self._buffered_limit or self._plates.full or self._cameras.full:
             self._spill()
 
@@ -183,20 +184,16 @@ class ReadsPipeline:
             return
         if not self._buffer:
             return
-        buffer = pl.concat(self._buffer, rechunk=True)
-        self._buffer.clear()
-        by_day = buffer.partition_by("day", as_dict=True)
-        del buffer
         tokens, names = self._plates.tokens, self._cameras.frame["camera"]
         plates, cameras = ranked(tokens["order"]), ranked(numbers(names))
         vehicles = self._written(tokens.with_columns(self._plates.facts["family"]), plates)
         places = names.gather(cameras.one)
-        for key in sorted(by_day):
-            rows = by_day.pop(key)
+        for day in sorted(self._buffer):
+            rows = pl.concat(self._buffer.pop(day))
             rows = rows.with_columns(
                 plate=plates.rank.gather(rows["plate"]), camera=cameras.rank.gather(rows["camera"])
             )
-            yield key[0], self._ordered(rows, vehicles, places, key[0]).iter_slices(self._part_rows)
+            yield day, self._ordered(rows, vehicles, places, day).iter_slices(self._part_rows)
 
     def parts(self) -> Iterator[tuple[date, int, pl.DataFrame]]:
         """The frames of all `days`, each with its day and its number within it."""
@@ -254,9 +251,8 @@ class ReadsPipeline:
         if self._buffer:
             tokens = self._plates.tokens.drop("order").with_columns(self._plates.facts["family"].cast(pl.String))
             cameras = self._cameras.frame["camera"]
-            buffer = pl.concat(self._buffer, rechunk=True)
-            self._buffer.clear()
-            for (day,), rows in buffer.partition_by("day", as_dict=True).items():
+            for day, frames in self._buffer.items():
+                rows = pl.concat(frames)
                 frame = pl.DataFrame(
                     [
                         *tokens.select(pl.all().gather(rows["plate"])),
@@ -269,6 +265,7 @@ class ReadsPipeline:
                 path = self._scratch / f"spill-{day.isoformat()}-{len(spills)}.parquet"
                 write_part(frame, path, key)
                 spills.append((path, key, frame.height))
+            self._buffer.clear()
             self._buffered = 0
         if self._plates.full:
             self._plates.clear()
