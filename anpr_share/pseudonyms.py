@@ -210,9 +210,10 @@ class LinkageKey:
         return table.frame["camera"].gather(ids)
 
     def logs(self, site: str, series: pl.Series) -> pl.Series:
-        """Log tokens of a String series; null where the reference is empty."""
+        """Log tokens of a column of text, else UsageError is raised; null where the reference is empty."""
         import polars as pl
 
+        series = _text(series)
         distinct = series.unique()
         messages = [_utf8(_trimmed(cell or "")) for cell in distinct.to_list()]
         field = self.field(field_of_site("log", site))

@@ -7,7 +7,7 @@ every listed party, and nobody else, has signed it with the listed key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -194,6 +194,11 @@ class Agreement:
     def zone(self) -> ZoneInfo:
         """The zone that says what a day is."""
         return ZoneInfo(self.terms.timezone)
+
+    @cached_property
+    def ended(self) -> datetime:
+        """When it is over: 00:00 after its last day."""
+        return periods.day_start(self.terms.ends + timedelta(days=1), self.zone)
 
     def identity(self, fingerprint: str) -> Identity | None:
         """The party with this fingerprint, if it is one."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
+from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.documents.model import write
 from anpr_share.errors import PolicyError
@@ -44,7 +45,8 @@ def request(
 ) -> RequestResult:
     """Ask a force for the capture days ``first`` to ``last``, in one window or one for each ``every``.
 
-    Raises :class:`PolicyError` if the agreement, this site's role in it or the force forbids it.
+    Raises :class:`PolicyError` if the agreement, this site's role in it or the force forbids it, or a window could not
+    be answered.
     """
     agreement = agreements.current(site, agreement_id)
     now = site.now()
@@ -60,6 +62,7 @@ def request(
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     partners.require_pinned(site, force.fingerprint, who="the force")
     windows = periods.windows(first, last, every)
+    _require_answerable(agreement, windows, now)
     keys = [OpeningKey.generate() for _ in windows]
     document = requests.Request(
         format=1,
@@ -101,8 +104,21 @@ def request(
                 )
                 publication.commit(site.db, files)
         site.checkpoint()
-    ended = periods.day_start(agreement.terms.ends + timedelta(days=1), agreement.zone)
-    expires = min(ended, max(document.dies(window, agreement.zone) for window in document.windows))
+    expires = min(agreement.ended, max(document.dies(window, agreement.zone) for window in document.windows))
     return RequestResult(
         envelope.digest, agreement.id, force.site, windows, expires, agreement.zone.key, files[0].final
     )
+
+
+def _require_answerable(agreement: Agreement, windows: tuple[periods.Window, ...], now: datetime) -> None:
+    """A window is answered once its last day has ended, while the agreement is in force and that day may be kept."""
+    if windows[-1].last >= agreement.terms.ends:
+        raise PolicyError(
+            f"days from {agreement.terms.ends} on can't be answered: when they are over, so is the agreement",
+            hint=f"ask for days until {agreement.terms.ends - timedelta(days=1)}",
+        )
+    if agreement.is_expired("reads", windows[0].last, now):
+        raise PolicyError(
+            f"no read of {windows[0].first} to {windows[0].last} may be held any more",
+            hint=f"ask for days from {agreement.oldest_kept('reads', now)} on",
+        )

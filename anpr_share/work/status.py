@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from anpr_share import periods
 from anpr_share.documents import agreement as agreements
@@ -52,7 +51,7 @@ class AgreementStatus:
 class WindowStatus:
     """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, or ``expired``.
 
-    ``until`` is when its one-time key dies: by then it must be answered, and the answer loaded.
+    ``until`` is when its one-time key dies or the agreement ends: by then it must be answered, and the answer loaded.
     """
 
     first: date
@@ -113,16 +112,16 @@ def status(site: OpenSite) -> StatusResult:
         _agreement(site, agreements.parse(item.envelope), keys, now) for item in catalogue.agreements(site.db, None)
     )
     overdue = [
-        f"{item.agreement}: {item.overdue_days} days held past their delete-by" for item in found if item.overdue_days
+        f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
     ]
     late = [item for item in holdings.registered(site.db, None) if item.delete_by <= now]
     if late:
-        overdue.append(f"{len(late)} registered extracts or outputs are past their delete-by")
+        overdue.append(f"registered extracts and outputs past their delete-by: {len(late)}")
     keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
     if site.restored or _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
     elif keyless:
-        warnings.append(f"the keys of {len(keyless)} recorded days are gone, and so are their data; ask for them anew")
+        warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
     partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
@@ -257,9 +256,9 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
         if record is None:
             continue  # what it is about was never accepted here
-        zone = agreements.parse(record.envelope).zone
+        agreement = agreements.parse(record.envelope)
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
-        windows = tuple(_window(request, item, zone, now, is_used=item.first in used) for item in request.windows)
+        windows = tuple(_window(request, item, agreement, now, is_used=item.first in used) for item in request.windows)
         states = Counter(item.state for item in windows)
         yield RequestStatus(
             known.digest,
@@ -269,18 +268,20 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             states["answered"],
             states["open"] + states["waiting"],
             states["expired"],
-            zone.key,
+            agreement.zone.key,
             windows,
         )
 
 
-def _window(request: Request, window: RequestedWindow, zone: ZoneInfo, now: datetime, *, is_used: bool) -> WindowStatus:
-    until = request.dies(window, zone)
+def _window(
+    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool
+) -> WindowStatus:
+    until = min(request.dies(window, agreement.zone), agreement.ended)
     state: Literal["answered", "open", "waiting", "expired"] = "open"
     if is_used:
         state = "answered"
     elif now >= until:
         state = "expired"
-    elif now < periods.day_start(window.last + timedelta(days=1), zone):
+    elif now < periods.day_start(window.last + timedelta(days=1), agreement.zone):
         state = "waiting"
     return WindowStatus(window.first, window.last, state, until)

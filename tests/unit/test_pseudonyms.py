@@ -208,6 +208,7 @@ def test_columns_of_nulls_alone_have_no_tokens() -> None:
 def test_columns_that_are_not_text_are_refused(column: pl.Series) -> None:
     calls: list[Callable[[], pl.Series]] = [
         lambda: KEY.vrms(column),
+        lambda: KEY.logs("lancashire", column),
         lambda: KEY.cameras("lancashire", pl.DataFrame({"feed": ["7"]}).with_columns(column.head(1).alias("camera"))),
     ]
     for call in calls:

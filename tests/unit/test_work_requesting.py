@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.errors import AnprShareError, PolicyError, StorageError, UsageError
@@ -15,6 +17,8 @@ from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import partners, requesting
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, World
+
+ENDS = date(2027, 12, 31)  # the last day of the agreement
 
 
 def ask(
@@ -59,6 +63,10 @@ def test_each_window_has_a_key_of_its_own_that_the_vault_holds(world: World) -> 
         (LANCS, DAYS[2], DAYS[0], None, UsageError),
         (LANCS, date(2000, 1, 1), DAYS[2], None, UsageError),
         (LANCS, date(2024, 1, 1), DAYS[2], "P1D", UsageError),
+        (LANCS, DAYS[0], ENDS, None, PolicyError),
+        (LANCS, DAYS[0], ENDS, "P7D", PolicyError),
+        (LANCS, date(2025, 6, 1), date(2025, 6, 7), None, PolicyError),
+        (LANCS, date(2025, 6, 1), DAYS[2], "P7D", PolicyError),
     ],
 )
 def test_a_request_that_may_not_be_made_leaves_nothing(
@@ -88,6 +96,26 @@ def test_what_ends_with_the_agreement_is_not_said_to_last_longer(world: World) -
     world.agree(id="brief", ends="2026-10-20")
     result = requesting.request(world.uni, "brief", LANCS, DAYS[0], DAYS[2], None, world.free("request.json"))
     assert result.expires == datetime(2026, 10, 20, 23, tzinfo=UTC)  # midnight in London
+
+
+def test_the_days_before_the_last_may_be_asked_for_and_no_later_ones(world: World) -> None:
+    with pytest.raises(PolicyError) as refused:
+        ask(world.uni, world.free("request.json"), last=ENDS)
+    assert refused.value.hint == f"ask for days until {ENDS - timedelta(days=1)}"
+    result = ask(world.uni, world.free("request.json"), last=ENDS - timedelta(days=1))
+    # The force has the last day of the agreement to answer.
+    assert result.expires == periods.day_start(ENDS + timedelta(days=1), ZoneInfo("Europe/London"))
+
+
+def test_the_oldest_day_that_may_be_asked_for_is_the_oldest_that_may_be_held(world: World) -> None:
+    with pytest.raises(PolicyError) as refused:
+        ask(world.uni, world.free("request.json"), first=date(2025, 6, 1), last=date(2025, 6, 7))
+    assert refused.value.hint is not None
+    oldest = date.fromisoformat(refused.value.hint.split()[-2])
+    before = oldest - timedelta(days=1)
+    with pytest.raises(PolicyError):
+        ask(world.uni, world.free("request.json"), first=before, last=before)
+    assert ask(world.uni, world.free("request.json"), first=before, last=oldest).windows == (Window(before, oldest),)
 
 
 def test_a_request_replaces_no_file(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from anpr_share.errors import AnprShareError, FormatError, StorageError
 from anpr_share.site import publication
 from anpr_share.site.opened import OpenSite
+from anpr_share.work import requesting
 from anpr_share.work.status import StatusResult, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
 
@@ -49,7 +50,7 @@ def test_what_should_have_been_destroyed_is_overdue(world: World) -> None:
     found = seen(world)
     brief = next(item for item in found.agreements if item.agreement == "brief")
     assert (brief.overdue_days, brief.days, brief.rows) == (1, 2, 5)
-    assert found.overdue == ("brief: 1 days held past their delete-by",)
+    assert found.overdue == ("brief: days held past their delete-by: 1",)
     assert world.cli(UNI, "status") == 1
 
 
@@ -77,6 +78,15 @@ def test_each_window_has_its_days_its_state_and_its_end(world: World) -> None:
     assert (request.open, request.timezone) == (1, "Europe/London")
     world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)  # midnight in London
     assert seen(world).requests[0].windows[0].state == "open"
+    world.clock.now = window.until
+    assert seen(world).requests[0].windows[0].state == "expired"
+
+
+def test_no_window_is_open_longer_than_its_agreement(world: World) -> None:
+    world.agree(id="brief", ends="2026-10-20")
+    requesting.request(world.uni, "brief", LANCS, DAYS[0], DAYS[2], None, world.free("request.json"))
+    [window] = seen(world).requests[0].windows
+    assert window.until == datetime(2026, 10, 20, 23, tzinfo=UTC)  # midnight in London
     world.clock.now = window.until
     assert seen(world).requests[0].windows[0].state == "expired"
 
@@ -135,7 +145,7 @@ def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: Worl
         world.uni.record("collection", "anew", {})
     world.uni.checkpoint()
     [warning] = seen(world).warnings
-    assert warning == "the keys of 3 recorded days are gone, and so are their data; ask for them anew"
+    assert warning == "recorded days whose keys, and so data, are gone: 3; ask for them anew"
 
 
 def test_a_restored_force_has_lost_no_data(world: World) -> None:
