@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+FILE_MODE = 0o600
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -77,6 +78,11 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def owner_only(path: str, flags: int) -> int:
+    """An ``opener`` for :func:`open`: a new file is for its owner alone to read (where the system has modes)."""
+    return os.open(path, flags, FILE_MODE)
 
 
 def open_regular(path: Path, what: str) -> BinaryIO:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.errors import FormatError, StorageError, UsageError
-from anpr_share.files import next_step
+from anpr_share.files import next_step, owner_only
 from anpr_share.parquet_layout import MAGIC
 from anpr_share.pseudonyms import netstring
 
@@ -115,7 +115,7 @@ def sink_part(frame: pl.LazyFrame, target: Path, key: bytes, *, padding: int | N
     """
     _require_key(key)
     try:
-        file = open(target, "x+b", opener=_private)  # noqa: SIM115 - closed below, removed if unfinished
+        file = open(target, "x+b", opener=owner_only)  # noqa: SIM115 - closed below, removed if unfinished
     except OSError:
         raise StorageError("a part cannot be created", hint="is the disk full, or does the part exist?") from None
     done = False
@@ -211,10 +211,6 @@ def opening() -> Iterator[None]:
         if _DISK in str(error):
             raise StorageError("a part cannot be read or written", hint="is the disk full?") from None
         raise FormatError("a part cannot be opened", hint="its key is another's, or it is damaged") from None
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _require_key(key: bytes) -> bytes:

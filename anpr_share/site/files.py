@@ -13,12 +13,13 @@ import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
 from anpr_share.errors import StorageError
-from anpr_share.files import open_regular, recorded, storage_errors, sync_directory
+from anpr_share.files import FILE_MODE, open_regular, owner_only, recorded, storage_errors, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "FILE_MODE",
     "create_private",
     "make_directory",
     "open_private",
@@ -31,7 +32,6 @@ __all__ = [
     "sync_file",
 ]
 
-FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
 
@@ -76,8 +76,7 @@ def create_private(path: Path, data: bytes = b"") -> None:
 def open_private(path: Path) -> BinaryIO:
     """Open a new file for writing that its owner alone may read. The caller syncs it. Raises :class:`StorageError`."""
     with storage_errors("a file cannot be written"):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        return os.fdopen(os.open(path, flags, FILE_MODE), "wb")
+        return open(path, "xb", opener=owner_only)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -97,10 +96,9 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def _create(path: Path, data: bytes) -> None:
-    binary = getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, FILE_MODE)
+    file = open(path, "xb", opener=owner_only)  # noqa: SIM115 - closed below, removed if unfinished
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -18,7 +18,7 @@ import polars as pl
 
 from anpr_share import periods
 from anpr_share.errors import StorageError
-from anpr_share.files import storage_errors, sync_directory
+from anpr_share.files import owner_only, storage_errors, sync_directory
 from anpr_share.tables.checks import RULES
 from anpr_share.tables.phrases import expected
 
@@ -208,7 +208,7 @@ def writing_rejects(path: Path, files: Sequence[str]) -> Iterator[Callable[[int,
         StorageError: it cannot be written.
     """
     with storage_errors("the rejects cannot be written"):
-        out = open(path, "xb", opener=_private)  # noqa: SIM115 - closed below, removed if unfinished
+        out = open(path, "xb", opener=owner_only)  # noqa: SIM115 - closed below, removed if unfinished
         try:
             with out:
                 out.write(b"file,row,rule\n")
@@ -222,10 +222,6 @@ def writing_rejects(path: Path, files: Sequence[str]) -> Iterator[Callable[[int,
         except BaseException:
             path.unlink()
             raise
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _require_free(path: Path) -> None:

@@ -85,13 +85,13 @@ def account(table: str, tally: Tally, window: Window | None) -> TableQuality:
     )
 
 
-def why_none(tally: Tally) -> str:
+def _why_none(tally: Tally) -> str:
     """Where all the rows went, in words."""
     reasons = [f"{count:,} {name}" for name, count in (tally.rejected + tally.withheld).most_common()]
     return ", ".join(reasons) or "the extract holds no rows"
 
 
-def hint_none(tally: Tally, agreement: Agreement, table: str, now: datetime) -> str:
+def _hint_none(tally: Tally, agreement: Agreement, table: str, now: datetime) -> str:
     """What to do about it: about the reason of most rows."""
     reasons = (tally.rejected + tally.withheld).most_common(1)
     if not reasons:
@@ -118,9 +118,9 @@ def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
 
 def none_left(tally: Tally, agreement: Agreement, table: str, now: datetime) -> InputError | PolicyError:
     """The refusal where no row is left: the agreement's alone if its limits keep every row that passed the checks."""
-    message, reasons = f"no row is left: {why_none(tally)}", set(+tally.withheld)
+    message, reasons = f"no row is left: {_why_none(tally)}", set(+tally.withheld)
     if not reasons or reasons - {EXPIRED, NEEDS_AUTHORITY}:
-        return InputError(message, hint=hint_none(tally, agreement, table, now))
+        return InputError(message, hint=_hint_none(tally, agreement, table, now))
     hints = []
     if EXPIRED in reasons:
         hints.append(expired_text(agreement, table, now))

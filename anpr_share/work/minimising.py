@@ -222,9 +222,10 @@ class ReadsPipeline:
         self.tally.duplicates += int((packed == packed.shift()).sum())
         at = (start + pl.duration(microseconds=pl.col("time").cast(pl.Int64) * unit)).alias("captured_at")
         if self._rules.resolution != "1s" or unit != _SECOND:
-            exact = packing.unpack(packed).with_columns(at).with_columns(self._floor(day))
-            floored = (pl.col("captured_at") - start).dt.total_microseconds() // unit
-            packed = packing.pack(exact.with_columns(time=floored)).sort()
+            coarse = floored(self._rules.resolution, self._rules.zone, start)
+            rows = packing.unpack(packed).with_columns(at).with_columns(coarse)
+            since = (pl.col("captured_at") - start).dt.total_microseconds()
+            packed = packing.pack(rows.with_columns(time=since // unit)).sort()
         ordered = packing.unpack(packed).with_columns(at)
         return pl.DataFrame(
             [
@@ -234,17 +235,6 @@ class ReadsPipeline:
                 _band_names(ordered["band"]),
             ]
         ).select(self._rules.columns)
-
-    def _floor(self, day: date) -> pl.Expr:
-        """The time at the agreed resolution, in the agreement's zone, never before the day that it belongs to."""
-        start = pl.lit(periods.day_start(day, self._rules.zone)).cast(pl.Datetime("us", "UTC"))
-        if self._rules.resolution == "1d":
-            return start.alias("captured_at")
-        step = _STEP_MICROSECONDS[self._rules.resolution]
-        local = pl.col("captured_at").dt.convert_time_zone(self._rules.zone.key)
-        offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
-        past = (pl.col("captured_at").dt.timestamp("us") + offset) % step
-        return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
     def _spill(self) -> None:
         """Write what is buffered to temporary parts, under keys that live only in this object, and forget the ids."""
@@ -289,6 +279,16 @@ class ReadsPipeline:
             yield from self._ordered(rows, vehicles, names, day).iter_slices(self._part_rows)
         for path, _, _ in spills:
             path.unlink()
+
+
+def floored(resolution: str, zone: ZoneInfo, start: pl.Expr) -> pl.Expr:
+    """``captured_at`` at an agreed resolution by the zone's clock, never before ``start``, when its day begins."""
+    if resolution == "1d":
+        return start.alias("captured_at")
+    local = pl.col("captured_at").dt.convert_time_zone(zone.key)
+    offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
+    past = (pl.col("captured_at").dt.timestamp("us") + offset) % _STEP_MICROSECONDS[resolution]
+    return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
 
 def _band() -> pl.Expr:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -15,17 +14,8 @@ import pytest
 from anpr_share.errors import UsageError
 from anpr_share.part_check import PartJob, PartRules, Rewrite
 from anpr_share.periods import Window, day_start
-from anpr_share.work.minimising import ReadsPipeline
-
-if TYPE_CHECKING:
-    pass
+from anpr_share.work.minimising import floored
 from tests.support.parts import CAMERA, DAY, FIRST, LOCAL, SCHEMA, VEHICLE, check, check_here, job, refuse
-
-
-def floored(day: date, resolution: str, zone: ZoneInfo) -> pl.Expr:
-    """What an export does to times."""
-    rules = SimpleNamespace(resolution=resolution, zone=zone)
-    return ReadsPipeline._floor(SimpleNamespace(_rules=rules), day)  # type: ignore[arg-type]
 
 
 def times(*instants: datetime) -> pl.DataFrame:
@@ -63,7 +53,7 @@ def test_what_an_export_floors_passes(tmp_path: Path, resolution: str, zone: str
     place = ZoneInfo(zone)
     start, end = day_start(day, place), day_start(day + timedelta(days=1), place)
     every = pl.datetime_range(start, end, "7m13s", time_unit="us", time_zone="UTC", closed="left", eager=True)
-    frame = pl.DataFrame({"captured_at": every}).with_columns(floored(day, resolution, place))
+    frame = pl.DataFrame({"captured_at": every}).with_columns(floored(resolution, place, pl.lit(start)))
     rows = frame.select(pl.lit(VEHICLE).alias("vehicle"), pl.lit(CAMERA).alias("camera"), "captured_at")
     window = Window(day, day)
     part = job(tmp_path / "p", rows, day=day, zone=place, window=window, rules=PartRules(resolution=resolution))
