@@ -102,7 +102,7 @@ def test_a_bad_extract_is_told_and_leaves_nothing(case: str, tmp_path: Path) -> 
 def test_reads_older_than_the_limit_are_told_and_leave_nothing(tmp_path: Path) -> None:
     made = sites.world("requested", tmp_path / "world")
     request = made.root / "old.json"
-    days = ("--from", "2025-10-01", "--until", "2025-10-03")
+    days = ("--from", "2025-10-01", "--until", "2025-10-31")
     made.ok("request", sites.AGREEMENT, "--to", "lancashire-police", *days, "-o", request, site="uni")
     (made.root / "reads.csv").write_text(HEADER + ROW.replace("2026", "2025"), encoding="utf-8")
     before, events = sites.listing(made.root), made.events("lancs")

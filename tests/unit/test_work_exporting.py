@@ -315,13 +315,14 @@ def test_reads_older_than_the_limit_stay_and_are_counted(world: World) -> None:
     assert quality(result).withheld == {"expired": 3}
     limit = "the agreement keeps reads for 11 days, so only those from 2026-10-02 on may be shared now (Europe/London)"
     assert f"3 rows are too old and stay here: {limit}" in result.warnings
+    request = world.request(agreement="brief")
     world.clock.now += timedelta(days=2)
-    error = refused(world, world.request(agreement="brief"), written(world), PolicyError, "1 vrm-partial")
+    error = refused(world, request, written(world), PolicyError, "1 vrm-partial")
     assert error.hint is not None
     assert "for 11 days, so only those from 2026-10-04 on" in error.hint
     elsewhere = [*READS, ("AB12CDE", "CAM-1", "2026-10-13T08:00:00Z")]
-    refused(world, world.request(agreement="brief"), written(world, elsewhere), InputError, "1 outside-window")
-    refused(world, world.request(agreement="brief"), written(world, READS[5:6]), InputError, "1 vrm-partial")
+    refused(world, request, written(world, elsewhere), InputError, "1 outside-window")
+    refused(world, request, written(world, READS[5:6]), InputError, "1 vrm-partial")
 
 
 def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
