@@ -19,17 +19,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import struct
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from anpr_share.errors import FormatError, StorageError, UsageError
-from anpr_share.files import next_step
+from anpr_share.errors import FormatError, UsageError
+from anpr_share.files import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,6 +60,7 @@ _LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _OVERFLOW: Final = 0xFFFFFFFF
 _DATE: Final = 0x0021  # 1980-01-01 in MS-DOS form: the earliest, and it tells nothing about the sender
 _CHUNK: Final = 1024 * 1024
+_REFUSED: Final = "a bundle cannot be read or written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def write(out: BinaryIO, members: Iterable[tuple[str, Path | bytes]]) -> None:
         raise UsageError("a container is written at the start of a file")
     written: list[Member] = []
     order = _Order()
-    with _storage():
+    with storage_errors(_REFUSED):
         for name, content in members:
             fault = order.fault(name)
             if fault:
@@ -117,7 +116,7 @@ def read(file: BinaryIO) -> tuple[Member, ...]:
 
     Raises FormatError with step 1 for anything but a canonical container, and StorageError if it cannot be read.
     """
-    with _storage():
+    with storage_errors(_REFUSED):
         total = file.seek(0, io.SEEK_END)
         members: list[Member] = []
         order = _Order()
@@ -177,7 +176,7 @@ class _Slice(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
         wanted = min(len(view), self._end - self._position)
-        with _storage():
+        with storage_errors(_REFUSED):
             self._file.seek(self._position)
             piece = self._file.read(wanted)
         view[: len(piece)] = piece
@@ -278,7 +277,7 @@ def _copy(content: Path | bytes, out: BinaryIO) -> tuple[int, int]:
 def _pieces(file: BinaryIO, member: Member) -> Iterator[bytes]:
     position, end = member.offset, member.offset + member.size
     while position < end:
-        with _storage():
+        with storage_errors(_REFUSED):
             file.seek(position)
             piece = file.read(min(_CHUNK, end - position))
         if not piece:
@@ -303,12 +302,3 @@ def _part(name: str) -> tuple[str, str, int] | None:
         except ValueError:
             return None
     return table, day, int(n)
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise StorageError(f"a bundle cannot be read or written: {reason}", hint=next_step(error)) from None

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from anpr_share.errors import FormatError, StorageError, UsageError
-from anpr_share.files import next_step, owner_only
+from anpr_share.files import owner_only, storage_errors
 from anpr_share.parquet_layout import MAGIC
 from anpr_share.pseudonyms import netstring
 
@@ -114,10 +114,8 @@ def sink_part(frame: pl.LazyFrame, target: Path, key: bytes, *, padding: int | N
     FormatError if the frame cannot be collected, and UsageError if the key is not 32 bytes.
     """
     _require_key(key)
-    try:
+    with storage_errors("a part cannot be created"):
         file = open(target, "x+b", opener=owner_only)  # noqa: SIM115 - closed below, removed if unfinished
-    except OSError:
-        raise StorageError("a part cannot be created", hint="is the disk full, or does the part exist?") from None
     done = False
     try:
         with file, opening():
@@ -153,13 +151,8 @@ def scan_part(path: Path, key: bytes) -> pl.LazyFrame:
     key is not 32 bytes.
     """
     decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(MAGIC))
-            file.seek(-min(len(MAGIC), file.seek(0, os.SEEK_END)), os.SEEK_END)
-            _require_magic(head, file.read())
-    except OSError as error:
-        raise StorageError("a part cannot be read", hint=next_step(error)) from None
+    with storage_errors("a part cannot be read"), path.open("rb") as file:
+        _require_ends(file)
     return pl.scan_parquet(path, glob=False, hive_partitioning=False, decryption=decryption)
 
 
@@ -169,22 +162,15 @@ def scan_open(part: BinaryIO, key: bytes) -> pl.LazyFrame:
     What is read is that file, whatever its name leads to by then.
     """
     decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
-    try:
-        part.seek(0)
-        head = part.read(len(MAGIC))
-        part.seek(-len(MAGIC), os.SEEK_END)
-        tail = part.read(len(MAGIC))
-        part.seek(0)
-    except OSError as error:
-        raise StorageError("a part cannot be read", hint=next_step(error)) from None
-    _require_magic(head, tail)
+    with storage_errors("a part cannot be read"):
+        _require_ends(part)
     return pl.scan_parquet(part, decryption=decryption)
 
 
 def scan_bytes(part: bytes, key: bytes) -> pl.LazyFrame:
     """The rows of a part that is in memory. Raises as `scan_part`; so does its later collect."""
     decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
-    _require_magic(part[: len(MAGIC)], part[-len(MAGIC) :])
+    _require_ends(io.BytesIO(part))
     return pl.scan_parquet(part, decryption=decryption)
 
 
@@ -202,15 +188,15 @@ def read_part(path: Path, key: bytes, columns: Sequence[str] | None = None) -> p
 @contextmanager
 def opening() -> Iterator[None]:
     """Turn what polars raises over a part into FormatError, or StorageError for the disk's faults, without its text."""
-    try:
-        yield
-    except OSError:
-        raise StorageError("a part cannot be read or written", hint="is the disk full?") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # polars gives a full disk no class of its own. Its text is looked at, and never shown.
-        if _DISK in str(error):
-            raise StorageError("a part cannot be read or written", hint="is the disk full?") from None
-        raise FormatError("a part cannot be opened", hint="its key is another's, or it is damaged") from None
+    refused = "a part cannot be read or written"
+    with storage_errors(refused):
+        try:
+            yield
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            # polars gives a full disk no class of its own. Its text is looked at, and never shown.
+            if _DISK in str(error):
+                raise StorageError(refused, hint="is the disk full?") from None
+            raise FormatError("a part cannot be opened", hint="its key is another's, or it is damaged") from None
 
 
 def _require_key(key: bytes) -> bytes:
@@ -219,7 +205,13 @@ def _require_key(key: bytes) -> bytes:
     return key
 
 
-def _require_magic(head: bytes, tail: bytes) -> None:
+def _require_ends(part: BinaryIO) -> None:
+    """Look at both ends of a part, and leave it at its start."""
+    part.seek(0)
+    head = part.read(len(MAGIC))
+    part.seek(-min(len(MAGIC), part.seek(0, os.SEEK_END)), os.SEEK_END)
+    tail = part.read()
+    part.seek(0)
     # polars reads a plaintext file whatever key it is given; whoever can write to a store must not feed it one.
     if head != MAGIC or tail != MAGIC:
         raise FormatError("a part is not an encrypted parquet file")

@@ -36,6 +36,7 @@ import polars as pl
 
 from anpr_share.child import Child, limit_this_process
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError, VerificationError
+from anpr_share.files import storage_errors
 from anpr_share.parquet import PartFile, opening, scan_bytes, sink_part
 from anpr_share.parquet_layout import Limits, examine
 from anpr_share.periods import Window, day_start
@@ -50,7 +51,7 @@ _TIME: Final = "captured_at"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PAGE_ROOM: Final = 64 * 1024 * 1024
 _ANSWER_BYTES: Final = 4096
-_REASON: Final = re.compile(r"[a-z][a-z ,-]{0,79}")
+_REASON: Final = re.compile(r"[a-z][a-z :,-]{0,79}")
 _DISK = "see whether the disk is well, and run the command again"
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 _STEPS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
@@ -312,7 +313,7 @@ def _answer(line: bytes, limits: PartLimits, seen: Seen) -> bytes:
     try:
         answer |= _check_one(json.loads(line), limits, seen)
     except AnprShareError as error:
-        answer |= {"reason": error.message, "storage": isinstance(error, StorageError)}
+        answer |= {"reason": error.message.lower(), "storage": isinstance(error, StorageError)}
     return json.dumps(answer).encode() + b"\n"
 
 
@@ -420,12 +421,9 @@ class _Terms:
 
 
 def _content(path: Path, offset: int, size: int | None, limit: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read(limit + 1 if size is None else min(size, limit + 1))
-    except OSError:
-        raise StorageError("it cannot be read", hint=_DISK) from None
+    with storage_errors("it cannot be read"), path.open("rb") as file:
+        file.seek(offset)
+        content = file.read(limit + 1 if size is None else min(size, limit + 1))
     if len(content) > limit:
         raise FormatError("it is larger than allowed")
     if size is not None and len(content) != size:

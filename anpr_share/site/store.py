@@ -25,6 +25,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from anpr_share.errors import StorageError, UsageError, VerificationError
+from anpr_share.files import storage_errors
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.parquet import scan_open
 
@@ -288,17 +289,14 @@ def _opened(part: LivePart) -> Iterator[BinaryIO]:
 
     A digest is computed once for each state of a file in this process; a file that is written to again is hashed again.
     """
-    try:
-        file = part.path.open("rb")
-    except FileNotFoundError:
-        raise StorageError(
-            f"a part of {part.day} is missing from the store", hint="ask for its days anew with a new request"
-        ) from None
-    except OSError:
-        raise StorageError(
-            f"a part of {part.day} cannot be read",
-            hint="see whether you may read the site's folder, and whether the disk is sound",
-        ) from None
+    unreadable = f"a part of {part.day} cannot be read"
+    with storage_errors(unreadable):
+        try:
+            file = part.path.open("rb")
+        except FileNotFoundError:
+            raise StorageError(
+                f"a part of {part.day} is missing from the store", hint="ask for its days anew with a new request"
+            ) from None
     with file:
         mark = _mark(part, file)
         if mark not in _verified:
@@ -307,13 +305,8 @@ def _opened(part: LivePart) -> Iterator[BinaryIO]:
                     f"a part of {part.day} has another size than its record",
                     hint="it was damaged or tampered with; ask for its days anew with a new request",
                 )
-            try:
+            with storage_errors(unreadable):
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError:
-                raise StorageError(
-                    f"a part of {part.day} cannot be read",
-                    hint="see whether you may read the site's folder, and whether the disk is sound",
-                ) from None
             if digest != part.sha256:
                 raise VerificationError(
                     f"a part of {part.day} has been changed since it was stored",

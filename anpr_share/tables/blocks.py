@@ -14,8 +14,8 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Literal, cast
 
-from anpr_share.errors import InputError, StorageError
-from anpr_share.files import next_step, open_regular
+from anpr_share.errors import InputError
+from anpr_share.files import open_regular, storage_errors
 from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
@@ -38,16 +38,15 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         StorageError: it cannot be opened or read, or is not a regular file.
     """
-    try:
-        with open_regular(path, spoken_name(path)) as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise InputError(
-            f"{spoken_name(path)} is damaged or cut off: it does not decompress to its end", hint="copy the file again"
-        ) from None
-    except OSError as error:
-        reason = (error.strerror or "it failed").lower()
-        raise StorageError(f"{spoken_name(path)} cannot be read: {reason}", hint=next_step(error)) from None
+    name = spoken_name(path)
+    with storage_errors(f"{name} cannot be read"):
+        try:
+            with open_regular(path, name) as file:
+                yield file
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise InputError(
+                f"{name} is damaged or cut off: it does not decompress to its end", hint="copy the file again"
+            ) from None
 
 
 def container_of(path: Path) -> Container:

@@ -129,10 +129,16 @@ def test_a_target_that_exists_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="cannot be created: it does not exist"):
         check(job(tmp_path / "p", rewrite=Rewrite(tmp_path / "absent" / "local", LOCAL)))
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="cannot be read: it does not exist"):
         check(replace(job(tmp_path / "q"), path=tmp_path / "absent"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are refused in another way")
+def test_a_refusal_that_has_no_words_of_its_own_is_still_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be read: system error enametoolong"):
+        check(replace(job(tmp_path / "p"), path=tmp_path / ("a" * 300)))
 
 
 def test_earlier_results_come_before_a_fault(tmp_path: Path) -> None:
