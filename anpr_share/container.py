@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from _typeshed import WriteableBuffer
-
 MANIFEST: Final = "manifest.json"
 KEYS: Final = "keys.sealed"
 
@@ -143,9 +141,12 @@ def read(file: BinaryIO) -> tuple[Member, ...]:
         return tuple(members)
 
 
-def open_member(file: BinaryIO, member: Member) -> BinaryIO:
-    """A buffered reader over one member's content. Closing it leaves ``file`` open."""
-    return io.BufferedReader(_Slice(file, member), _CHUNK)
+def read_member(file: BinaryIO, member: Member) -> bytes:
+    """The whole content of a member, which is for a small one: the manifest or the sealed keys.
+
+    Raises StorageError if the file cannot be read.
+    """
+    return b"".join(_pieces(file, member))
 
 
 def digest_member(file: BinaryIO, member: Member) -> tuple[str, int]:
@@ -162,26 +163,6 @@ def digest_member(file: BinaryIO, member: Member) -> tuple[str, int]:
         digest.update(piece)
         crc = zlib.crc32(piece, crc)
     return digest.hexdigest(), crc
-
-
-class _Slice(io.RawIOBase):
-    def __init__(self, file: BinaryIO, member: Member) -> None:
-        self._file = file
-        self._position = member.offset
-        self._end = member.offset + member.size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self._end - self._position)
-        with storage_errors(_REFUSED):
-            self._file.seek(self._position)
-            piece = self._file.read(wanted)
-        view[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
 
 
 class _Order:

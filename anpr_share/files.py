@@ -10,12 +10,13 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from anpr_share.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 FILE_MODE = 0o600
@@ -85,7 +86,7 @@ def owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, FILE_MODE)
 
 
-def open_regular(path: Path, what: str) -> BinaryIO:
+def open_regular(path: Path, what: str) -> BufferedReader:
     """Open a regular file for reading; ``what`` names it in messages.
 
     Raises :class:`StorageError` if it is not there, may not be read, or is no regular file: a pipe is never waited for.

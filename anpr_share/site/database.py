@@ -18,7 +18,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from anpr_share.errors import AnprShareError, FormatError, StorageError
-from anpr_share.site.files import FILE_MODE, create_private, storage_errors
+from anpr_share.files import FILE_MODE, storage_errors
+from anpr_share.site.files import create_private
 from anpr_share.site.journals import require_own_journals
 
 if TYPE_CHECKING:

@@ -13,24 +13,10 @@ import shutil
 from typing import TYPE_CHECKING, BinaryIO
 
 from anpr_share.errors import StorageError
-from anpr_share.files import FILE_MODE, open_regular, owner_only, recorded, storage_errors, sync_directory
+from anpr_share.files import owner_only, storage_errors, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = [
-    "FILE_MODE",
-    "create_private",
-    "make_directory",
-    "open_private",
-    "open_regular",
-    "recorded",
-    "replace_file",
-    "require_space",
-    "storage_errors",
-    "sync_directory",
-    "sync_file",
-]
 
 DIRECTORY_MODE = 0o700
 

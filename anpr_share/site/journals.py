@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anpr_share.errors import FormatError
-from anpr_share.site.files import storage_errors
+from anpr_share.files import storage_errors
 
 if TYPE_CHECKING:
     from anpr_share.site.layout import Paths

@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anpr_share.errors import FormatError, UsageError
+from anpr_share.files import open_regular, storage_errors, sync_directory
 from anpr_share.pseudonyms import is_identifier
-from anpr_share.site.files import (
-    DIRECTORY_MODE,
-    make_directory,
-    open_regular,
-    replace_file,
-    storage_errors,
-    sync_directory,
-)
+from anpr_share.site.files import DIRECTORY_MODE, make_directory, replace_file
 from anpr_share.toml import read_toml
 
 CONFIG_NAME = "site.toml"

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Self
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.errors import FormatError, LockedError, StorageError, UsageError, VerificationError
+from anpr_share.files import open_regular, storage_errors
 from anpr_share.memory import require_no_spill
 from anpr_share.periods import Now, effective_now
 from anpr_share.site import database, publication, sealing
 from anpr_share.site.database import LOCK_SECONDS, Connection
-from anpr_share.site.files import create_private, open_regular, storage_errors
+from anpr_share.site.files import create_private
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
 from anpr_share.site.ledger import Checkpoint, Details, Head, Ledger, needs_vault
 from anpr_share.site.purpose import check_purpose

@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anpr_share.errors import FormatError, StorageError
+from anpr_share.files import recorded, storage_errors, sync_directory
 from anpr_share.site.database import Connection, transaction
-from anpr_share.site.files import make_directory, recorded, storage_errors, sync_directory
+from anpr_share.site.files import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -65,7 +64,7 @@ class Verified:
 
 def verify_alone(path: Path, sender: Identity | None) -> VerifyResult:
     """Verify what needs no secret and no site: steps 1, 3, 4 and 6, and 2 where the sender's identity is given."""
-    with bundle_file(path) as file:
+    with open_regular(path, "the bundle") as file:
         members, envelope = verifying.read_container(file)
         if sender is not None:
             verifying.check_signature(envelope, sender)
@@ -92,7 +91,7 @@ def verify(site: OpenSite, path: Path, given: Identity | None = None) -> VerifyR
     this site made, what needs no secret of the recipient. ``given`` is who a person says has sent it: it must be pinned
     here, and have signed.
     """
-    with bundle_file(path) as file:
+    with open_regular(path, "the bundle") as file:
         _, envelope = verifying.read_container(file)
         if given is not None:
             _require_pin(site, given)
@@ -201,7 +200,7 @@ def verify_to_keys(site: OpenSite, file: BinaryIO, opened: Opened, sender: Ident
             hint="it was destroyed, or this site was restored from a backup: ask for the days anew",
         )
     [box] = [member for member in opened.members if member.name == KEYS_NAME]
-    sealed = verifying.open_keys(container.open_member(file, box).read(), manifest, key)
+    sealed = verifying.open_keys(container.read_member(file, box), manifest, key)
     keys = sealed.by_day()
     if any(holdings.key_was_seen(site.db, vault, item) for item in keys.values()):
         raise VerificationError(
@@ -315,10 +314,3 @@ def checked_parts(
         quality = verified.sealed.quality.of(table)
         if quality is None or quality.rows_out != rows:
             raise VerificationError(f"the parts of {table} have another number of rows than the quality record", step=8)
-
-
-@contextmanager
-def bundle_file(path: Path) -> Iterator[BinaryIO]:
-    """The bundle's file, open. Raises :class:`StorageError` if it is no regular file that can be read."""
-    with open_regular(path, "the bundle") as file:
-        yield file

@@ -29,9 +29,10 @@ from anpr_share.documents.keys import seal
 from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import WindowTerms, write
 from anpr_share.errors import InputError
+from anpr_share.files import storage_errors
 from anpr_share.parquet import PartFile, part_key, write_padded, write_part
 from anpr_share.site import holdings, publication, records
-from anpr_share.site.files import open_private, storage_errors
+from anpr_share.site.files import open_private
 from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import writing_rejects

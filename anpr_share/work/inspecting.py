@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from anpr_share.site.files import open_regular
+from anpr_share.files import open_regular
 from anpr_share.work import verifying
 
 

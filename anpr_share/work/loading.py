@@ -9,6 +9,7 @@ command that writes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections import Counter
@@ -24,9 +25,10 @@ from anpr_share.documents import canonical
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
+from anpr_share.files import open_regular, storage_errors
 from anpr_share.part_check import PartResult, Rewrite
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import require_space, storage_errors
+from anpr_share.site.files import require_space
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import accounting, receipting, verifying
@@ -35,7 +37,6 @@ from anpr_share.work.arriving import (
     Arrival,
     Verified,
     VerifyResult,
-    bundle_file,
     checked_parts,
     known_bundle,
     open_bundle,
@@ -76,8 +77,9 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
         _finish_deletions(site)
         site.now()  # a clock that is wrong here is no fault of the bundle
         state = Arrival()
-        with bundle_file(path) as file:
-            state.digest = verifying.file_digest(file)
+        with open_regular(path, "the bundle") as file:
+            with storage_errors("the bundle cannot be read"):
+                state.digest = hashlib.file_digest(file, "sha256").hexdigest()
             with _reported(site, state):
                 opened, sender = open_bundle(site, file, state)
                 known = known_bundle(site, opened)

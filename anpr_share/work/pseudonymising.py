@@ -17,9 +17,10 @@ from polars.io.plugins import register_io_source
 
 from anpr_share import periods
 from anpr_share.errors import PolicyError, StorageError, UsageError
+from anpr_share.files import storage_errors
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.site import publication
-from anpr_share.site.files import open_private, storage_errors, sync_file
+from anpr_share.site.files import open_private, sync_file
 from anpr_share.tables import schema
 from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.minimising import open_reads, reads_pipeline

@@ -20,8 +20,9 @@ from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate, write
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import FormatError, PolicyError
+from anpr_share.files import storage_errors
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import create_private, storage_errors
+from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, partners
 

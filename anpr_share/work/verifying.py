@@ -9,7 +9,6 @@ Steps 5 and 7 are pure functions over parsed documents, so that each rule can be
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
 from anpr_share.vrm import RULES
 from anpr_share.wording import may_identify
-
-_CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def read_container(file: BinaryIO) -> tuple[tuple[container.Member, ...], Envelo
     """Step 1: the container is canonical, and its first member is a manifest's envelope."""
     try:
         members = container.read(file)
-        data = container.open_member(file, members[0]).read()
+        data = container.read_member(file, members[0])
         return members, dsse.parse(data, manifests.KIND)
     except AnprShareError as error:
         raise _at_step(error, 1) from None
@@ -240,15 +237,6 @@ def _check_quality(manifest: Manifest, content: Sealed) -> None:
         rows[part.day] += part.rows or 0
     if +Counter({day.day.isoformat(): day.rows for day in days}) != +rows:
         raise VerificationError("the quality record counts other rows than the manifest", step=7)
-
-
-def file_digest(file: BinaryIO) -> str:
-    """SHA-256 of a whole file, lower-case hex."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as a sentence at each rule

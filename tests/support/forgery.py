@@ -153,7 +153,7 @@ def fields_of(payload: bytes) -> Fields:
 def members(path: Path) -> list[tuple[str, bytes]]:
     """Names and contents of a container, in order."""
     with path.open("rb") as file:
-        return [(item.name, container.open_member(file, item).read()) for item in container.read(file)]
+        return [(item.name, container.read_member(file, item)) for item in container.read(file)]
 
 
 def zipped(contents: Sequence[tuple[str, bytes]]) -> bytes:
