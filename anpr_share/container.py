@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from anpr_share.errors import FormatError, UsageError
 from anpr_share.files import storage_errors
+from anpr_share.periods import UNDATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +44,6 @@ MAX_SMALL: Final = 16 * 1024 * 1024
 MAX_MEMBER: Final = 2 * 1024 * 1024 * 1024
 """Bytes of any member, as of a part in a manifest. Far below 4 GiB, where a size would need ZIP64."""
 
-_UNDATED: Final = "undated"
 _PART = re.compile(r"data/([a-z]{1,32})/([0-9]{4}-[0-9]{2}-[0-9]{2}|undated)-(0|[1-9][0-9]{0,3})\.parquet", re.ASCII)
 _LONGEST_NAME: Final = 64
 
@@ -277,7 +277,7 @@ def _part(name: str) -> tuple[str, str, int] | None:
     if match is None:
         return None
     table, day, n = match.groups()
-    if day != _UNDATED:
+    if day != UNDATED:
         try:
             date.fromisoformat(day)
         except ValueError:

@@ -35,12 +35,13 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self
 import polars as pl
 
 from anpr_share.child import Child, limit_this_process
+from anpr_share.container import MAX_MEMBER
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError, VerificationError
 from anpr_share.files import storage_errors
-from anpr_share.parquet import PartFile, opening, scan_bytes, sink_part
+from anpr_share.parquet import KEY_BYTES, PartFile, opening, scan_bytes, sink_part
 from anpr_share.parquet_layout import Limits, examine
-from anpr_share.periods import Window, day_start
-from anpr_share.tables.schema import check_release, load
+from anpr_share.periods import RESOLUTIONS, Window, day_start
+from anpr_share.tables.schema import DATES, check_release, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,9 +55,6 @@ _ANSWER_BYTES: Final = 4096
 _REASON: Final = re.compile(r"[a-z][a-z :,-]{0,79}")
 _DISK = "see whether the disk is well, and run the command again"
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
-_STEPS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
-"""Microseconds of each resolution of times; of whole days there is only the start."""
-_DATES: Final = ("offence_from", "offence_to", "convicted_on")
 _MAX_THREADS: Final = 4
 """Threads of polars in the child: each decodes a column of its own, so more would only cost memory."""
 
@@ -71,9 +69,9 @@ class PartLimits:
     most rows would take little more than an hour.
     """
 
-    rows: int = 10_000_000
-    size: int = 2 * 1024**3
-    decoded: int = 2 * 1024**3
+    rows: int = Limits().rows
+    size: int = MAX_MEMBER
+    decoded: int = Limits().decoded
     memory: int = 4 * 1024**3
     seconds: float = 300.0
     bundle_rows: int = 4_000_000_000
@@ -206,7 +204,7 @@ def _message(job: PartJob) -> dict[str, Any]:
     """What the child is told; everything that it needs, checked for sense."""
     load("release", job.table).polars(job.columns)
     for key in (job.key, *([job.rewrite.key] if job.rewrite else [])):
-        if len(key) != 32:
+        if len(key) != KEY_BYTES:
             raise UsageError("a part key is 32 bytes")
     if job.sha256 is not None and not _HEX.fullmatch(job.sha256):
         raise UsageError("a digest is 64 hexadecimal digits")
@@ -242,7 +240,7 @@ def _offset(instant: datetime, zone: ZoneInfo) -> int:
 
 
 def _sensible(rules: PartRules) -> dict[str, Any]:
-    if rules.resolution not in {None, *_STEPS} or rules.date_resolution not in {None, "day", "month"}:
+    if rules.resolution not in {None, *RESOLUTIONS} or rules.date_resolution not in {None, "day", "month"}:
         raise UsageError("a part is checked for a resolution that no agreement has")
     return asdict(rules)
 
@@ -393,13 +391,13 @@ class _Terms:
         if rules.resolution is not None and _TIME in batch.columns:
             instant = batch.get_column(_TIME).to_physical()
             even = instant == self._start
-            if (step := _STEPS[rules.resolution]) is not None:
+            if (step := RESOLUTIONS[rules.resolution]) is not None:
                 for offset in self._offsets:
                     even |= (instant + offset) % step == 0
             if not even.all():
                 self._broken.add("its times are finer than agreed")
         if rules.date_resolution == "month":
-            for name in set(_DATES) & set(batch.columns):
+            for name in set(DATES) & set(batch.columns):
                 if (batch.get_column(name).dt.day() != 1).any():
                     self._broken.add("its dates are finer than agreed")
         if not rules.victims and "person_category" in batch.columns:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREATED_TOLERANCE",
+    "RESOLUTIONS",
+    "UNDATED",
     "Duration",
     "Now",
     "Window",
@@ -51,6 +53,12 @@ CLOCK_BACK_TOLERANCE: Final = timedelta(minutes=5)
 
 CLOCK_LEAP: Final = timedelta(days=31)
 """A clock further than this past the last ledger entry may be wrong: it hides expired days, and destroys nothing."""
+
+RESOLUTIONS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
+"""Microseconds of each resolution of times; of whole days there is only the start."""
+
+UNDATED: Final = "undated"
+"""What stands in place of a day where a table has none."""
 
 WINDOW_KEY_LIFE: Final = timedelta(days=30)
 

@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.identity import Identity
-from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import (
     Base64,
     Day,
@@ -36,7 +35,7 @@ from anpr_share.documents.model import (
     read,
 )
 from anpr_share.errors import FormatError, VerificationError
-from anpr_share.periods import Duration
+from anpr_share.periods import UNDATED, Duration
 from anpr_share.pseudonyms import sample_threshold
 
 if TYPE_CHECKING:

@@ -33,11 +33,9 @@ from anpr_share.documents.model import (
     read_payload,
 )
 from anpr_share.errors import FormatError
-from anpr_share.periods import parse_day
+from anpr_share.periods import UNDATED, parse_day
 
 KIND = "manifest"
-UNDATED = "undated"
-MANIFEST_NAME = "manifest.json"
 KEYS_NAME = "keys.sealed"
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from anpr_share.site.database import Connection
     from anpr_share.site.vault import Vault
 
-UNDATED = "undated"
-
 
 class KeyPlace(NamedTuple):
     """The one day of one table and bundle that a day key is for."""

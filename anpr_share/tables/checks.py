@@ -19,7 +19,7 @@ import polars as pl
 from anpr_share.errors import InputError
 from anpr_share.tables.extract import RAGGED, Batch
 from anpr_share.tables.profile import CamerasColumns, ReadsColumns, TargetsColumns
-from anpr_share.tables.schema import load
+from anpr_share.tables.schema import DATES, load
 from anpr_share.tables.times import Times, parse_dates, parse_times
 from anpr_share.vrm import PLATE_LIKE, canonicalise_series
 
@@ -61,7 +61,6 @@ MAX_OFFENCES = 100
 SWAPPED_SHARE = 0.1
 
 _SEVERAL = r"[;,/\r\n]"
-_DATES = ("offence_from", "offence_to", "convicted_on")
 _CATEGORIES = ("person_category",)
 _GRADES = ("grading_scheme", "source_grade", "information_grade")
 
@@ -240,7 +239,7 @@ def prepare_targets(batch: Batch, profile: Profile, *, plate_status: pl.Series, 
         "offence-form": ~admitted & offence.is_not_null(),
     }
     parsed = [vrm_cells(batch, profile), log, offence]
-    for field in (field for field in _DATES if field in batch.fields):
+    for field in (field for field in DATES if field in batch.fields):
         days, unreadable = parse_dates(batch.frame, getattr(columns, field))
         parsed.append(days.alias(field))
         masks["date-unreadable"] = masks.get("date-unreadable", unreadable) | unreadable

@@ -22,6 +22,9 @@ from anpr_share.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+DATES = ("offence_from", "offence_to", "convicted_on")
+"""The columns of targets that hold days."""
+
 Kind = Literal["extract", "release"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -8,7 +8,6 @@ police parties alone.
 
 from __future__ import annotations
 
-import base64
 import secrets
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,7 +22,7 @@ from anpr_share.documents.keys import seal
 from anpr_share.documents.model import LedgerHead, write
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
 from anpr_share.periods import Duration
-from anpr_share.pseudonyms import LinkageKey
+from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
@@ -34,7 +33,6 @@ from anpr_share.work.partners import Confirm
 
 LINKAGE = "linkage"
 _RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
-_LINKAGE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +196,7 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
             # Only for the first version: another key for a later one would link to nothing that was exchanged before.
             made = makes_key and held is None and agreement.terms.version == 1
             if made:
-                secret = secrets.token_bytes(_LINKAGE_BYTES)
+                secret = secrets.token_bytes(SECRET_BYTES)
                 site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
                 site.record("linkage-key-made", agreement.id, {"check": LinkageKey(secret, agreement.id).check})
         shares = share_key(site, agreement) if makes_key else ()
@@ -267,7 +265,7 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
             recipient=force.fingerprint,
             created=site.now(),
             key_check=LinkageKey(secret, agreement.id).check,
-            sealed=base64.standard_b64encode(seal(force.encryption, info, secret)).decode("ascii"),
+            sealed=dsse.to_base64(seal(force.encryption, info, secret)),
             head=ledger_head(site),
         )
         envelope = dsse.sign(keyshare.KIND, write(share), site.signing_key)
@@ -310,7 +308,7 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
         )
     info = keyshare.info(share.sender, share.recipient, agreement.digest)
     secret = site.opening_key.open(dsse.from_base64(share.sealed), info)
-    if len(secret) != _LINKAGE_BYTES or LinkageKey(secret, agreement.id).check != share.key_check:
+    if len(secret) != SECRET_BYTES or LinkageKey(secret, agreement.id).check != share.key_check:
         raise VerificationError(
             "the linkage key in the share is not the one that the share says it is",
             hint="ask the first force for a new share, and do not use this one",

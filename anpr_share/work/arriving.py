@@ -17,11 +17,12 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.identity import Identity
-from anpr_share.documents.manifest import KEYS_NAME, UNDATED, Manifest, Sealed, member_name
+from anpr_share.documents.manifest import KEYS_NAME, Manifest, Sealed, member_name
 from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import LockedError, PolicyError, VerificationError
 from anpr_share.files import open_regular
 from anpr_share.part_check import PartJob, PartResult, PartRules, Rewrite, check_parts
+from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import verifying

@@ -9,7 +9,6 @@ temporary parts under a key that lives in memory alone.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import secrets
@@ -26,11 +25,11 @@ from anpr_share.documents import canonical
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
 from anpr_share.documents.keys import seal
-from anpr_share.documents.manifest import UNDATED
 from anpr_share.documents.model import WindowTerms, write
 from anpr_share.errors import InputError
 from anpr_share.files import storage_errors
-from anpr_share.parquet import PartFile, part_key, write_padded, write_part
+from anpr_share.parquet import KEY_BYTES, PartFile, part_key, write_padded, write_part
+from anpr_share.periods import UNDATED
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private
 from anpr_share.tables.extract import Extract, open_extract
@@ -209,7 +208,7 @@ class _Export:
         self.warnings += accounting.notes_on_authority(pipeline.tally)
 
     def _write(self, table: str, day: str, n: int, frame: pl.DataFrame) -> None:
-        key = self.keys.setdefault((table, day), secrets.token_bytes(32))
+        key = self.keys.setdefault((table, day), secrets.token_bytes(KEY_BYTES))
         path = self.scratch / f"{table}-{day}-{n}.parquet"
         # How many reads a day has, the manifest says; how many targets there are, no size shall say either.
         write = write_part if table == "reads" else write_padded
@@ -243,7 +242,7 @@ class _Export:
         sealed = manifests.Sealed(
             format=1,
             keys=tuple(
-                manifests.DayKey(table=table, day=day, key=base64.standard_b64encode(key).decode())  # type: ignore[arg-type]
+                manifests.DayKey(table=table, day=day, key=dsse.to_base64(key))  # type: ignore[arg-type]
                 for (table, day), key in sorted(self.keys.items())
             ),
             quality=manifests.Quality(
@@ -281,7 +280,7 @@ class _Export:
         contents: dict[str, Path | bytes] = {manifests.KEYS_NAME: box, **self.files}
         with storage_errors("the bundle cannot be written"), open_private(target) as file:
             members = [(name, contents[name]) for name in manifest.members()]
-            container.write(file, [(manifests.MANIFEST_NAME, envelope.encode()), *members])
+            container.write(file, [(container.MANIFEST, envelope.encode()), *members])
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()

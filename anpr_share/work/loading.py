@@ -23,10 +23,11 @@ from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import canonical
 from anpr_share.documents import receipt as receipts
-from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
+from anpr_share.documents.manifest import Manifest, Sealed
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.part_check import PartResult, Rewrite
+from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import require_space
 from anpr_share.site.holdings import KeyPlace

@@ -19,8 +19,10 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
+from anpr_share.documents.manifest import LIMITS
 from anpr_share.errors import UsageError
-from anpr_share.parquet import opening, scan_part, write_part
+from anpr_share.parquet import KEY_BYTES, opening, scan_part, write_part
+from anpr_share.periods import RESOLUTIONS
 from anpr_share.pseudonyms import sample_threshold
 from anpr_share.tables import schema
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
@@ -41,13 +43,12 @@ if TYPE_CHECKING:
     from anpr_share.work.progress import Progress
 
 BUFFERED_ROWS = 24_000_000
-PART_ROWS = 10_000_000
+PART_ROWS = LIMITS.rows_of_a_part
 _SPILLED_PIECE_ROWS = 8_000_000
 
 _SECOND = 1_000_000  # microseconds
 _LONGEST_DAY = 26 * 3600 * _SECOND
 _BANDS = 15  # the most that there could be
-_STEP_MICROSECONDS = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ class ReadsPipeline:
                         rows["band"],
                     ]
                 )
-                key, spills = secrets.token_bytes(32), self._spills.setdefault(day, [])
+                key, spills = secrets.token_bytes(KEY_BYTES), self._spills.setdefault(day, [])
                 path = self._scratch / f"spill-{day.isoformat()}-{len(spills)}.parquet"
                 write_part(frame, path, key)
                 spills.append((path, key, frame.height))
@@ -283,11 +284,12 @@ class ReadsPipeline:
 
 def floored(resolution: str, zone: ZoneInfo, start: pl.Expr) -> pl.Expr:
     """``captured_at`` at an agreed resolution by the zone's clock, never before ``start``, when its day begins."""
-    if resolution == "1d":
+    step = RESOLUTIONS[resolution]
+    if step is None:
         return start.alias("captured_at")
     local = pl.col("captured_at").dt.convert_time_zone(zone.key)
     offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
-    past = (pl.col("captured_at").dt.timestamp("us") + offset) % _STEP_MICROSECONDS[resolution]
+    past = (pl.col("captured_at").dt.timestamp("us") + offset) % step
     return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
 

@@ -21,6 +21,7 @@ from anpr_share.documents.model import validate, write
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import FormatError, PolicyError
 from anpr_share.files import storage_errors
+from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
@@ -262,7 +263,7 @@ def _row_faults(bundle: holdings.Bundle, loaded: Loaded) -> list[str]:
         if table.days:
             sent |= {(table.table, item.day.isoformat()): item.rows for item in table.days if item.rows}
         else:
-            sent[table.table, "undated"] = table.rows_out
+            sent[table.table, UNDATED] = table.rows_out
     came: Counter[tuple[str, str]] = Counter()
     for day in loaded.days:
         came[day.table, day.day] += day.rows + day.expired

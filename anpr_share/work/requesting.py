@@ -6,7 +6,6 @@ agreement and this site.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -72,9 +71,7 @@ def request(
         recipient=force.fingerprint,
         created=now,
         windows=tuple(
-            requests.RequestedWindow(
-                first=window.first, last=window.last, key=base64.standard_b64encode(key.public).decode("ascii")
-            )
+            requests.RequestedWindow(first=window.first, last=window.last, key=dsse.to_base64(key.public))
             for window, key in zip(windows, keys, strict=True)
         ),
         head=agreements.ledger_head(site),

@@ -18,10 +18,9 @@ from anpr_share.pseudonyms import LinkageKey
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
+from anpr_share.tables.schema import DATES
 from anpr_share.token_tables import PlateTable
 from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
-
-_DATES = ("offence_from", "offence_to", "convicted_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling
             )
         if needed:
             fields.append(name)
-    lacking = [name for name in columns if name not in (*profile.fields, "vehicle", "vehicle_alike", *_DATES)]
+    lacking = [name for name in columns if name not in (*profile.fields, "vehicle", "vehicle_alike", *DATES)]
     if lacking:
         raise PolicyError(
             f"the agreement lists {', '.join(lacking)}, and the profile does not map them",
@@ -125,7 +124,7 @@ def _pseudonymised(
 ) -> pl.DataFrame:
     tokens = plates.select(pl.exclude("order").gather(kept["plate"]))
     frame = kept.drop("vrm", "log").with_columns(*tokens, key.logs(site, kept["log"]).alias("log"))
-    for name in _DATES:
+    for name in DATES:
         if name not in frame.columns:
             frame = frame.with_columns(pl.lit(None, dtype=pl.Date).alias(name))
         elif month:

@@ -22,9 +22,10 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey
-from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
+from anpr_share.documents.manifest import Manifest, Sealed
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
+from anpr_share.periods import UNDATED
 from anpr_share.vrm import RULES
 from anpr_share.wording import may_identify
 

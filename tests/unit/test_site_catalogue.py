@@ -11,7 +11,7 @@ import pytest
 
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.errors import LockedError, PolicyError, StorageError, VerificationError
-from anpr_share.periods import Window
+from anpr_share.periods import UNDATED, Window
 from anpr_share.site import catalogue, database, holdings
 from anpr_share.site.catalogue import AcceptedAgreement, KnownRequest, Partner, RequestWindow
 from anpr_share.site.holdings import (
@@ -227,7 +227,7 @@ def test_a_request_is_recorded_once_and_found_by_agreement_and_partner(db: datab
 def test_bundles_and_parts_are_found_by_what_they_belong_to(db: database.Connection, vault: Vault) -> None:
     exported = replace(BUNDLE, id="b2", direction="exported", at=AT.replace(year=2025))
     second = replace(PART, n=1)
-    store(db, vault, BUNDLE, exported, second, PART, replace(PART, tbl="targets", day=holdings.UNDATED))
+    store(db, vault, BUNDLE, exported, second, PART, replace(PART, tbl="targets", day=UNDATED))
     assert holdings.bundle(db, vault, "b1") == BUNDLE
     assert holdings.bundles(db, vault) == (exported, BUNDLE)
     assert holdings.bundles(db, vault, direction="loaded", agreement="msv") == (BUNDLE,)
