@@ -27,7 +27,7 @@ from anpr_share.parquet_layout import MAGIC
 from anpr_share.pseudonyms import netstring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
@@ -35,7 +35,6 @@ __all__ = [
     "PartFile",
     "opening",
     "part_key",
-    "read_part",
     "scan_bytes",
     "scan_part",
     "sink_part",
@@ -172,17 +171,6 @@ def scan_bytes(part: bytes, key: bytes) -> pl.LazyFrame:
     decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
     _require_ends(io.BytesIO(part))
     return pl.scan_parquet(part, decryption=decryption)
-
-
-def read_part(path: Path, key: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The rows of the part at ``path``: all columns, or those named, in that order.
-
-    Raises StorageError if the file cannot be read, FormatError if it does not open with this key, is damaged or lacks
-    a column, and UsageError if the key is not 32 bytes.
-    """
-    frame = scan_part(path, key)
-    with opening():
-        return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
 
 
 @contextmanager

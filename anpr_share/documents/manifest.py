@@ -43,7 +43,6 @@ KEYS_NAME = "keys.sealed"
 class Limits:
     """What a recipient accepts of any bundle, whoever signed it."""
 
-    manifest_bytes: int = 16 * 1024 * 1024
     sealed_bytes: int = 16 * 1024 * 1024
     rows_of_a_part: int = 10_000_000
     bytes_of_a_part: int = 2 * 1024**3

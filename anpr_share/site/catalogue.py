@@ -128,12 +128,8 @@ def revoke(connection: Connection, vault: Vault, site: str) -> Partner:
 
 def agreement(connection: Connection, vault: Vault | None, identifier: str) -> AcceptedAgreement | None:
     """The version of an agreement that is in force: the highest."""
-    return one_of_highest(find(connection, AcceptedAgreement, vault, "id = ?", identifier))
-
-
-def one_of_highest(versions: list[AcceptedAgreement]) -> AcceptedAgreement | None:
-    """The highest of several versions of one agreement, or None of none."""
-    return max(versions, key=lambda item: item.version, default=None)
+    versions = agreement_versions(connection, vault, identifier)
+    return versions[-1] if versions else None
 
 
 def agreement_by_digest(connection: Connection, vault: Vault | None, digest: str) -> AcceptedAgreement | None:
@@ -165,15 +161,11 @@ def accept(connection: Connection, vault: Vault, record: AcceptedAgreement) -> N
     add(connection, record, vault)
 
 
-def record_request(
-    connection: Connection, vault: Vault, record: KnownRequest, windows: tuple[Window, ...]
-) -> tuple[RequestWindow, ...]:
+def record_request(connection: Connection, vault: Vault, record: KnownRequest, windows: tuple[Window, ...]) -> None:
     """Record a request and its windows, all open. Raises :class:`StorageError` if it is recorded already."""
     add(connection, record, vault)
-    opened = tuple(RequestWindow(record.digest, item.first, item.last) for item in windows)
-    for item in opened:
-        add(connection, item, vault)
-    return opened
+    for item in windows:
+        add(connection, RequestWindow(record.digest, item.first, item.last), vault)
 
 
 def request(connection: Connection, vault: Vault | None, digest: str) -> KnownRequest | None:
@@ -181,21 +173,9 @@ def request(connection: Connection, vault: Vault | None, digest: str) -> KnownRe
     return one(connection, KnownRequest, vault, "digest = ?", digest)
 
 
-def requests(
-    connection: Connection, vault: Vault | None, *, agreement_id: str | None = None, partner_id: str | None = None
-) -> tuple[KnownRequest, ...]:
-    """Requests, the oldest first, of one agreement or partner or of all."""
-    return tuple(
-        find(
-            connection,
-            KnownRequest,
-            vault,
-            "agreement = coalesce(?, agreement) AND partner = coalesce(?, partner)",
-            agreement_id,
-            partner_id,
-            order="created, digest",
-        )
-    )
+def requests(connection: Connection, vault: Vault | None) -> tuple[KnownRequest, ...]:
+    """All requests, the oldest first."""
+    return tuple(find(connection, KnownRequest, vault, order="created, digest"))
 
 
 def windows(connection: Connection, vault: Vault | None, digest: str) -> tuple[RequestWindow, ...]:
@@ -203,7 +183,7 @@ def windows(connection: Connection, vault: Vault | None, digest: str) -> tuple[R
     return tuple(find(connection, RequestWindow, vault, "request = ?", digest))
 
 
-def use_window(connection: Connection, vault: Vault, digest: str, first: date, bundle: str) -> RequestWindow:
+def use_window(connection: Connection, vault: Vault, digest: str, first: date, bundle: str) -> None:
     """Mark a window as answered by a bundle, inside the caller's transaction.
 
     Raises :class:`StorageError` if there is no such window and :class:`PolicyError` if it is used.
@@ -219,6 +199,4 @@ def use_window(connection: Connection, vault: Vault, digest: str, first: date, b
             step=5,
             hint="ask for these days anew, with a new request",
         )
-    used = replace(known, state="used", bundle=bundle)
-    put(connection, used, vault)
-    return used
+    put(connection, replace(known, state="used", bundle=bundle), vault)

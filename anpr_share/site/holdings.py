@@ -235,11 +235,9 @@ def held_bundles(connection: Connection, agreement: str) -> frozenset[str]:
     )
 
 
-def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> int:
-    """Forget the parts of one table and day of a bundle; says how many. Removing their files is the caller's."""
-    return connection.execute(
-        "DELETE FROM part WHERE bundle = ? AND tbl = ? AND day = ?", (bundle_id, tbl, day)
-    ).rowcount
+def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> None:
+    """Forget the parts of one table and day of a bundle. Removing their files is the caller's."""
+    connection.execute("DELETE FROM part WHERE bundle = ? AND tbl = ? AND day = ?", (bundle_id, tbl, day))
 
 
 def held_days(connection: Connection, vault: Vault | None, agreement: str, source: str, tbl: str) -> frozenset[HeldDay]:
@@ -304,14 +302,6 @@ def put_day_key(connection: Connection, vault: Vault, place: KeyPlace, key: byte
     connection.execute(
         "INSERT OR REPLACE INTO keys.day_key VALUES (?, ?, ?, ?, ?)", (*place, vault.wrap(("day-key", *place), key))
     )
-
-
-def day_key(connection: Connection, vault: Vault, place: KeyPlace) -> bytes | None:
-    """A local day key, or None once it is destroyed. Raises :class:`VerificationError` if it was altered."""
-    row = connection.row(
-        "SELECT wrapped FROM keys.day_key WHERE agreement = ? AND tbl = ? AND day = ? AND bundle = ?", *place
-    )
-    return None if row is None else unwrap_day_key(vault, place, row[0])
 
 
 def wrapped_day_keys(connection: Connection, agreement: str, tbl: str) -> dict[KeyPlace, bytes]:

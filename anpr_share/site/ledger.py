@@ -165,13 +165,12 @@ class Ledger:
         *,
         now: datetime,
         actor: str | None = None,
-        account: str | None = None,
         leapt: bool = False,
         vault: Vault | None = None,
     ) -> Head:
         """Add a line inside the caller's transaction, which alone keeps two processes from writing the same number.
 
-        ``account`` is the operating system's unless given. A time before the last line's is taken to be the last
+        A time before the last line's is taken to be the last
         line's, except for ``clock-reset``. Text that a person wrote has passed :func:`check_purpose` before. ``vault``
         proves a line that only a command with it may log. Raises :class:`UsageError` for a line that no reader would
         accept.
@@ -182,7 +181,7 @@ class Ledger:
         before = self.head()
         line = canonical.encode(
             {
-                "account": account if account is not None else operating_system_account(),
+                "account": operating_system_account(),
                 "actor": actor,
                 "details": details,
                 "event": event,

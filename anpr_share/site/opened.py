@@ -30,7 +30,7 @@ from anpr_share.site import database, publication, sealing
 from anpr_share.site.database import LOCK_SECONDS, Connection
 from anpr_share.site.files import create_private
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
-from anpr_share.site.ledger import Checkpoint, Details, Head, Ledger, needs_vault
+from anpr_share.site.ledger import Checkpoint, Details, Ledger, needs_vault
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.vault import Vault, require_passphrase
 
@@ -266,7 +266,7 @@ class OpenSite:
             finally:
                 self._writing = False
 
-    def record(self, event: str, subject: str, details: Details, *, connection: Connection | None = None) -> Head:
+    def record(self, event: str, subject: str, details: Details, *, connection: Connection | None = None) -> None:
         """Add a line to the ledger, inside the caller's transaction on :attr:`db` or on ``connection``.
 
         Raises :class:`LockedError` for a statutory event other than erasure while the vault is closed: the line could
@@ -276,7 +276,7 @@ class OpenSite:
             self.require_vault()
         used = connection or self.db
         reading = self.reading(used)
-        return Ledger(used, self.config.fingerprint).append(
+        Ledger(used, self.config.fingerprint).append(
             event, subject, details, now=reading.instant, leapt=reading.leapt, actor=self.actor, vault=self.vault
         )
 

@@ -42,7 +42,7 @@ _READERS: dict[str, Callable[[str], object]] = {"date": parse_day, "datetime": p
 
 def add(connection: Connection, record: Record, vault: Vault | None = None) -> None:
     """Insert a record. Raises :class:`StorageError` if its key is taken, :class:`LockedError` without the vault."""
-    _write(connection, "INSERT", record, vault)
+    _write(connection, record, vault)
 
 
 def put(connection: Connection, record: Record, vault: Vault | None = None) -> None:
@@ -50,7 +50,7 @@ def put(connection: Connection, record: Record, vault: Vault | None = None) -> N
     columns = [item.name for item in fields(record)] + (["mac"] if record.AUTHENTICATED else [])
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in record.KEY)
     action = f"UPDATE SET {changes}" if changes else "NOTHING"
-    _write(connection, "INSERT", record, vault, f" ON CONFLICT ({', '.join(record.KEY)}) DO {action}")
+    _write(connection, record, vault, f" ON CONFLICT ({', '.join(record.KEY)}) DO {action}")
 
 
 def find(
@@ -75,7 +75,7 @@ def one(connection: Connection, kind: type[R], vault: Vault | None, where: str, 
     return found[0] if found else None
 
 
-def _write(connection: Connection, verb: str, record: Record, vault: Vault | None, conflict: str = "") -> None:
+def _write(connection: Connection, record: Record, vault: Vault | None, conflict: str = "") -> None:
     values = {item.name: _stored(getattr(record, item.name)) for item in fields(record)}
     columns, stored = list(values), list(values.values())
     if record.AUTHENTICATED:
@@ -88,7 +88,7 @@ def _write(connection: Connection, verb: str, record: Record, vault: Vault | Non
         stored.append(vault.mac(record.TABLE, values))
     listed = ", ".join(f'"{name}"' for name in columns)
     places = ", ".join("?" * len(columns))
-    connection.execute(f"{verb} INTO {record.TABLE} ({listed}) VALUES ({places}){conflict}", stored)
+    connection.execute(f"INSERT INTO {record.TABLE} ({listed}) VALUES ({places}){conflict}", stored)  # noqa: S608
 
 
 def _read(kind: type[R], row: tuple[Any, ...], vault: Vault | None) -> R:

@@ -10,7 +10,6 @@ import hashlib
 
 import polars as pl
 
-MASK = (1 << 64) - 1
 GAMMA = 0x9E3779B97F4A7C15
 
 

@@ -78,12 +78,6 @@ class Prepared:
     masks: pl.DataFrame
     resolved: dict[str, int]
 
-    @property
-    def accepted(self) -> pl.DataFrame:
-        """The rows that pass, without ``rule``."""
-        passing = self.frame if self.masks.is_empty() else self.frame.filter(pl.col("rule").is_null())
-        return passing.drop("rule")
-
     def failures(self) -> pl.DataFrame:
         """All rules that the rows fail: ``row`` (UInt64) and ``rule`` (String), by row, then in the order of rules."""
         found = [self.frame.select("row", rule=pl.lit(mask.name)).filter(mask) for mask in self.masks]

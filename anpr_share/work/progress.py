@@ -6,7 +6,3 @@ from collections.abc import Callable
 
 Progress = Callable[[str], None]
 """Shows one short line, in place of the one before. It never holds a plate, a token or a camera name."""
-
-
-def silent(_text: str) -> None:
-    """Progress for nobody."""

@@ -21,8 +21,7 @@ from anpr_share.documents.keys import SigningKey
 from anpr_share.errors import AnprShareError
 from anpr_share.site import holdings
 from anpr_share.work import agreements, exporting, inspecting, loading, receipting
-from anpr_share.work.progress import silent
-from tests.support.exchange import LANCS, READS, TARGETS, UNI, WYP, World, reads_input, settled, swift
+from tests.support.exchange import LANCS, READS, TARGETS, UNI, WYP, World, reads_input, settled, silent, swift
 from tests.support.forgery import fields_of, members
 
 

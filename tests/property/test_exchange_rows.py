@@ -25,9 +25,8 @@ from hypothesis import strategies as st
 from anpr_share.errors import AnprShareError
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import agreements, exporting, reading, receipting
-from anpr_share.work.progress import silent
 from examples import second_implementation as rules
-from tests.support.exchange import LANCS, World, settled, swift
+from tests.support.exchange import LANCS, World, settled, silent, swift
 
 PLATES = [
     *("AB12CDE", "ab12 cde", "AB-I2-CDE", "AB I2 CDE", "AB12CDF", "FG34HJK", "FG34 HJK", "A1", "X99999Y9", "1ABC"),

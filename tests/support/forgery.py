@@ -17,9 +17,10 @@ from anpr_share.documents import canonical
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
 from anpr_share.documents.keys import OpeningKey, SigningKey, seal
-from anpr_share.parquet import part_key, read_part, write_part
+from anpr_share.parquet import part_key, write_part
 from anpr_share.site import holdings
 from tests.support.documents import Fields
+from tests.support.parts import read_part
 
 if TYPE_CHECKING:
     from tests.support.exchange import World

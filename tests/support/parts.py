@@ -18,7 +18,7 @@ from anpr_share.part_check import PartJob, PartLimits, PartResult, check_parts
 from anpr_share.periods import Window
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Sequence
 
 KEY = b"k" * 32
 LOCAL = b"l" * 32
@@ -31,6 +31,13 @@ SCHEMA = pl.Schema({"vehicle": pl.String(), "camera": pl.String(), "captured_at"
 FIRST, LAST = datetime(2026, 6, 9, 23, tzinfo=UTC), datetime(2026, 6, 10, 22, 59, 59, 999_999, tzinfo=UTC)
 VEHICLE, CAMERA = "0123456789abcdef0123456789abcdef", "f" * 32
 FRAME = pl.DataFrame([(VEHICLE, CAMERA, FIRST), (VEHICLE, CAMERA, LAST)], schema=SCHEMA, orient="row")
+
+
+def read_part(path: Path, key: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The rows of the part at ``path``: all columns, or those named, in that order."""
+    frame = parquet.scan_part(path, key)
+    with parquet.opening():
+        return (frame if columns is None else frame.select(columns)).collect(engine="streaming")
 
 
 def job(path: Path, frame: pl.DataFrame = FRAME, **changes: Any) -> PartJob:

@@ -116,9 +116,8 @@ class Watch:
         vault, identity = site.require_vault(), site.identity.site
         self.secret |= {vault._key, site.signing_key.secret(), site.opening_key.secret()}
         for place in holdings.key_places(site.db):
-            key = holdings.day_key(site.db, vault, place)
-            assert key is not None
-            self.secret.add(key)
+            wrapped = holdings.wrapped_day_keys(site.db, place.agreement, place.tbl)[place]
+            self.secret.add(holdings.unwrap_day_key(vault, place, wrapped))
         for request, first in holdings.onetime_places(site.db):
             onetime = holdings.onetime_key(site.db, vault, request, date.fromisoformat(first))
             assert onetime is not None

@@ -12,6 +12,7 @@ import pytest
 from anpr_share import parquet
 from tests.support import outside
 from tests.support.exchange import READS, TARGETS
+from tests.support.parts import read_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,4 +146,4 @@ def test_a_part_that_pyarrow_wrote_is_read(part: Path, key: bytes, tmp_path: Pat
     table = pq.read_table(part, decryption_properties=pe.create_decryption_properties(key))
     other = tmp_path / "pyarrow.parquet"
     pq.write_table(table, other, encryption_properties=pe.create_encryption_properties(key))
-    assert parquet.read_part(other, key).rows() == ROWS
+    assert read_part(other, key).rows() == ROWS

@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from anpr_share import parquet
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError
 from anpr_share.parquet_layout import MAX_FOOTER, Limits, examine
+from tests.support.parts import read_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,26 +41,26 @@ def part(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read_back(part: Path) -> None:
-    assert_frame_equal(parquet.read_part(part, KEY), FRAME)
+    assert_frame_equal(read_part(part, KEY), FRAME)
     assert_frame_equal(parquet.scan_part(part, KEY).collect(), FRAME)
     assert_frame_equal(parquet.scan_bytes(part.read_bytes(), KEY).collect(), FRAME)
 
 
 def test_columns_are_read_in_the_order_asked_for(part: Path) -> None:
-    assert parquet.read_part(part, KEY, ["captured_at", "vehicle"]).columns == ["captured_at", "vehicle"]
-    assert_frame_equal(parquet.read_part(part, KEY, ["captured_at"]), FRAME.select("captured_at"))
+    assert read_part(part, KEY, ["captured_at", "vehicle"]).columns == ["captured_at", "vehicle"]
+    assert_frame_equal(read_part(part, KEY, ["captured_at"]), FRAME.select("captured_at"))
 
 
 def test_rows_keep_their_order_over_many_row_groups(tmp_path: Path) -> None:
     rows = 2 * parquet.GROUP_ROWS + 17
     frame = pl.DataFrame({"n": pl.int_range(rows, eager=True).reverse()})
     assert parquet.write_part(frame, tmp_path / "p", KEY).rows == rows
-    assert_frame_equal(parquet.read_part(tmp_path / "p", KEY), frame)
+    assert_frame_equal(read_part(tmp_path / "p", KEY), frame)
 
 
 def test_a_part_without_rows_is_a_part(tmp_path: Path) -> None:
     assert parquet.write_part(FRAME.clear(), tmp_path / "p", KEY).rows == 0
-    assert_frame_equal(parquet.read_part(tmp_path / "p", KEY), FRAME.clear())
+    assert_frame_equal(read_part(tmp_path / "p", KEY), FRAME.clear())
 
 
 def test_the_description_of_the_file_is_true(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_frame_that_is_collected_late_is_written_alike(tmp_path: Path, part: P
     size, sha256 = parquet.sink_part(parquet.scan_part(part, KEY), tmp_path / "again", OTHER)
     content = (tmp_path / "again").read_bytes()
     assert (size, sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert_frame_equal(parquet.read_part(tmp_path / "again", OTHER), FRAME)
+    assert_frame_equal(read_part(tmp_path / "again", OTHER), FRAME)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no modes")
@@ -106,7 +107,7 @@ def test_names_with_signs_of_patterns_are_names(tmp_path: Path) -> None:
     folder = tmp_path / "day=2026-03-01" / "*[a]"
     folder.mkdir(parents=True)
     parquet.write_part(FRAME, folder / "p.parquet", KEY)
-    assert_frame_equal(parquet.read_part(folder / "p.parquet", KEY), FRAME)
+    assert_frame_equal(read_part(folder / "p.parquet", KEY), FRAME)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
@@ -166,7 +167,7 @@ def faulty(part: Path, fault: str) -> Path:
 )  # fmt: skip
 def test_a_file_that_is_no_part_is_a_format_error(part: Path, fault: str) -> None:
     with pytest.raises(FormatError):
-        parquet.read_part(faulty(part, fault), KEY)
+        read_part(faulty(part, fault), KEY)
 
 
 @pytest.mark.parametrize("fault", ["plaintext", "plaintext footer", "empty", "truncated"])
@@ -180,24 +181,24 @@ def test_scans_refuse_what_is_not_encrypted_before_anyone_collects(part: Path, f
 
 def test_another_key_is_a_format_error(part: Path) -> None:
     with pytest.raises(FormatError):
-        parquet.read_part(part, OTHER)
+        read_part(part, OTHER)
 
 
 def test_a_missing_column_is_a_format_error(part: Path) -> None:
     with pytest.raises(FormatError):
-        parquet.read_part(part, KEY, ["camera"])
+        read_part(part, KEY, ["camera"])
 
 
 def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
-        parquet.read_part(tmp_path / "absent", KEY)
+        read_part(tmp_path / "absent", KEY)
 
 
 def test_errors_repeat_neither_names_nor_keys_nor_causes(part: Path, tmp_path: Path) -> None:
     secret = tmp_path / "AB12CDE"
     for path, key, columns in ((part, OTHER, None), (part, KEY, ["AB12CDE"]), (secret, KEY, None)):
         with pytest.raises(AnprShareError) as caught:
-            parquet.read_part(path, key, columns)
+            read_part(path, key, columns)
         assert "AB12CDE" not in str(caught.value)
         assert caught.value.__suppress_context__
 
@@ -206,7 +207,7 @@ def test_errors_repeat_neither_names_nor_keys_nor_causes(part: Path, tmp_path: P
 def test_keys_are_32_bytes(part: Path, tmp_path: Path, key: bytes) -> None:
     for call in (
         lambda: parquet.write_part(FRAME, tmp_path / "p", key),
-        lambda: parquet.read_part(part, key),
+        lambda: read_part(part, key),
         lambda: parquet.scan_bytes(part.read_bytes(), key),
         lambda: parquet.part_key(key, "b", "reads", "undated", 0),
     ):
@@ -248,7 +249,7 @@ def test_a_padded_part_has_one_of_few_sizes_and_the_same_rows(tmp_path: Path, ro
     assert written == parquet.PartFile(rows, len(content), hashlib.sha256(content).hexdigest())
     assert written.bytes in {2**16, 2**17, 2**20}
     assert examine(content, KEY, Limits()).rows == rows
-    assert_frame_equal(parquet.read_part(tmp_path / "p", KEY), frame)
+    assert_frame_equal(read_part(tmp_path / "p", KEY), frame)
     assert b"0" * 20 not in content
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,9 +18,6 @@ from anpr_share import parquet, part_check
 from anpr_share.errors import UsageError
 from anpr_share.part_check import PartResult, Rewrite
 from anpr_share.periods import Window
-
-if TYPE_CHECKING:
-    pass
 from tests.support.parts import (
     CAMERA,
     DAY,
@@ -34,6 +31,7 @@ from tests.support.parts import (
     check,
     check_here,
     job,
+    read_part,
     refuse,
 )
 
@@ -94,7 +92,7 @@ def test_a_rewritten_part_holds_the_same_rows_under_the_local_key(tmp_path: Path
     [result] = check(job(tmp_path / "p", rewrite=Rewrite(target, LOCAL)))
     content = target.read_bytes()
     assert result.written == parquet.PartFile(2, len(content), hashlib.sha256(content).hexdigest())
-    assert_frame_equal(parquet.read_part(target, LOCAL), FRAME)
+    assert_frame_equal(read_part(target, LOCAL), FRAME)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["local", "p"]
 
 
@@ -107,7 +105,7 @@ def test_a_large_part_keeps_its_order(tmp_path: Path) -> None:
     )
     target = tmp_path / "local"
     assert check(job(tmp_path / "p", frame, rewrite=Rewrite(target, LOCAL)))[0].rows == rows
-    assert_frame_equal(parquet.read_part(target, LOCAL), frame)
+    assert_frame_equal(read_part(target, LOCAL), frame)
     late = frame.with_columns(
         pl.when(pl.int_range(pl.len()) == rows - 1)
         .then(pl.lit(LAST + timedelta(microseconds=1)).dt.cast_time_unit("us"))

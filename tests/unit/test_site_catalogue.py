@@ -199,27 +199,27 @@ def test_a_closed_agreement_stays_closed(db: database.Connection, vault: Vault) 
 
 def test_a_window_is_answered_once(db: database.Connection, vault: Vault) -> None:
     days = (Window(DAY, date(2026, 10, 7)), Window(date(2026, 10, 8), date(2026, 10, 14)))
-    opened = catalogue.record_request(db, vault, REQUEST, days)
-    assert catalogue.windows(db, vault, REQUEST.digest) == opened
-    assert [item.window for item in opened] == list(days)
-    used = catalogue.use_window(db, vault, REQUEST.digest, DAY, "b1")
-    assert (used.state, used.bundle) == ("used", "b1")
+    catalogue.record_request(db, vault, REQUEST, days)
+    opened = catalogue.windows(db, vault, REQUEST.digest)
+    assert [(item.window, item.state) for item in opened] == [(window, "open") for window in days]
+    catalogue.use_window(db, vault, REQUEST.digest, DAY, "b1")
     with pytest.raises(PolicyError, match="answered already") as caught:
         catalogue.use_window(db, vault, REQUEST.digest, DAY, "b2")
     assert caught.value.step == 5
     with pytest.raises(StorageError, match="no such window"):
         catalogue.use_window(db, vault, REQUEST.digest, date(2026, 10, 2), "b2")
-    assert catalogue.windows(db, vault, REQUEST.digest) == (used, opened[1])
+    assert catalogue.windows(db, vault, REQUEST.digest) == (
+        replace(opened[0], state="used", bundle="b1"),
+        opened[1],
+    )
 
 
-def test_a_request_is_recorded_once_and_found_by_agreement_and_partner(db: database.Connection, vault: Vault) -> None:
+def test_a_request_is_recorded_once(db: database.Connection, vault: Vault) -> None:
     later = replace(REQUEST, digest="99" * 32, partner="other", created=AT.replace(year=2027))
     catalogue.record_request(db, vault, later, ())
     catalogue.record_request(db, vault, REQUEST, ())
     assert catalogue.request(db, vault, REQUEST.digest) == REQUEST
     assert catalogue.requests(db, vault) == (REQUEST, later)
-    assert catalogue.requests(db, vault, partner_id="other") == (later,)
-    assert catalogue.requests(db, vault, agreement_id="none") == ()
     with pytest.raises(StorageError):
         catalogue.record_request(db, vault, REQUEST, ())
 
@@ -232,7 +232,7 @@ def test_bundles_and_parts_are_found_by_what_they_belong_to(db: database.Connect
     assert holdings.bundles(db, vault) == (exported, BUNDLE)
     assert holdings.bundles(db, vault, direction="loaded", agreement="msv") == (BUNDLE,)
     assert holdings.parts(db, vault, tbl="reads", agreement="msv", bundle_id="b1") == (PART, second)
-    assert holdings.remove_parts(db, "b1", "reads", "2026-10-01") == 2
+    holdings.remove_parts(db, "b1", "reads", "2026-10-01")
     assert [item.tbl for item in holdings.parts(db, vault)] == ["targets"]
 
 
@@ -293,24 +293,21 @@ def test_a_day_key_lives_until_it_is_destroyed(db: database.Connection, vault: V
     other = PLACE._replace(day="2026-10-02")
     holdings.put_day_key(db, vault, PLACE, b"1" * 32)
     holdings.put_day_key(db, vault, other, b"2" * 32)
-    assert holdings.day_key(db, vault, PLACE) == b"1" * 32
     wrapped = holdings.wrapped_day_keys(db, "msv", "reads")
     opened = {place: holdings.unwrap_day_key(vault, place, key) for place, key in wrapped.items()}
     assert opened == {PLACE: b"1" * 32, other: b"2" * 32}
     assert holdings.key_places(db) == (PLACE, other)
     assert holdings.destroy_day_key(db, PLACE)
     assert not holdings.destroy_day_key(db, PLACE)
-    assert holdings.day_key(db, vault, PLACE) is None
+    assert list(holdings.wrapped_day_keys(db, "msv", "reads")) == [other]
     assert holdings.key_places(db) == (other,)
 
 
 def test_a_key_moved_to_another_day_does_not_open(db: database.Connection, vault: Vault) -> None:
     holdings.put_day_key(db, vault, PLACE, b"1" * 32)
     db.execute("UPDATE keys.day_key SET day = '2031-01-01'")
-    with pytest.raises(VerificationError, match="altered, or belongs elsewhere"):
-        holdings.day_key(db, vault, PLACE._replace(day="2031-01-01"))
     [(place, wrapped)] = holdings.wrapped_day_keys(db, "msv", "reads").items()
-    with pytest.raises(VerificationError):
+    with pytest.raises(VerificationError, match="altered, or belongs elsewhere"):
         holdings.unwrap_day_key(vault, place, wrapped)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -65,8 +66,8 @@ def ledger(db: database.Connection) -> Ledger:
 def log(db: database.Connection, ledger: Ledger, event: str = "partner-added", **named: Any) -> Head:
     for name, value in (("now", NOW), ("vault", VAULT)):
         named.setdefault(name, value)
-    with transaction(db):
-        return ledger.append(event, "subject", {"count": 1}, account="alice", **named)
+    with transaction(db), mock.patch("getpass.getuser", return_value="alice"):
+        return ledger.append(event, "subject", {"count": 1}, **named)
 
 
 def sign(db: database.Connection, ledger: Ledger) -> None:
@@ -410,7 +411,7 @@ def test_a_time_that_goes_back_otherwise_breaks_the_chain(db: database.Connectio
 def test_a_long_ledger_is_read_in_pages(db: database.Connection, ledger: Ledger) -> None:
     with transaction(db):
         for _ in range(2500):
-            ledger.append("purge", "x", {}, now=NOW, account="alice")
+            ledger.append("purge", "x", {}, now=NOW)
     assert ledger.verify(KEY.public, SITE).lines == ledger.head().seq == 2500
     assert len(list(ledger.lines(1001))) == 1500
 
@@ -427,7 +428,7 @@ db = database.connect(Paths(Path(sys.argv[1])))
 sys.stdin.read(1)
 for _ in range(60):
     with database.transaction(db):
-        Ledger(db, "ab" * 32).append("purge", sys.argv[2], {}, now=datetime(2026, 10, 8, tzinfo=UTC), account="a")
+        Ledger(db, "ab" * 32).append("purge", sys.argv[2], {}, now=datetime(2026, 10, 8, tzinfo=UTC))
 db.close()
 """
     children = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from anpr_share.errors import StorageError, UsageError
 from anpr_share.synthetic import Scenario, TargetPlan, reads, targets, write_reads_csv, write_targets_csv
-from anpr_share.synthetic.draws import GAMMA, MASK, below, chance, mixed, seed_of
+from anpr_share.synthetic.draws import GAMMA, below, chance, mixed, seed_of
 from anpr_share.synthetic.plates import CAPACITY, _families, families, misread, plates, respelt
 from anpr_share.synthetic.scenario import days
 from anpr_share.synthetic.targets import COLUMNS, FREE_TEXT
@@ -23,6 +23,7 @@ from anpr_share.vrm import canonicalise, canonicalise_series
 if TYPE_CHECKING:
     from pathlib import Path
 
+MASK = (1 << 64) - 1
 SMALL = Scenario(seed=3, days=3, reads_per_day=3_000)
 MONDAY = date(2026, 9, 7)
 

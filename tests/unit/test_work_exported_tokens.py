@@ -17,10 +17,9 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import agreements, exporting
-from anpr_share.work.progress import silent
 from examples import second_implementation as rules
 from tests.support import outside
-from tests.support.exchange import LANCS, Read, Target, World
+from tests.support.exchange import LANCS, Read, Target, World, silent
 
 pytest.importorskip("pyarrow")
 

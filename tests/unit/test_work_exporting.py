@@ -33,7 +33,6 @@ from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.tables.profile import load_profile, profile_text
 from anpr_share.work import agreements, exporting, inspecting, partners, requesting
-from anpr_share.work.progress import silent
 from anpr_share.work.pseudonymising import pseudonymise
 from tests.support.documents import changed
 from tests.support.exchange import (
@@ -49,6 +48,7 @@ from tests.support.exchange import (
     Read,
     World,
     reads_input,
+    silent,
     targets_input,
 )
 from tests.support.forgery import fields_of

@@ -16,12 +16,12 @@ from anpr_share.documents import receipt as receipts
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError, StorageError
-from anpr_share.parquet import part_key, read_part
+from anpr_share.parquet import part_key
 from anpr_share.site import catalogue, files, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.work import arriving, loading, reading, receipting
-from anpr_share.work.progress import silent
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, READS, TARGETS, UNI, WYP, World
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, READS, TARGETS, UNI, WYP, World, silent
+from tests.support.parts import read_part
 
 DAY_1, DAY_2, DAY_3 = (day.isoformat() for day in DAYS)
 

@@ -24,7 +24,7 @@ from anpr_share.tables.profile import Profile, parse_profile
 from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW
 from anpr_share.work.minimising import ReadsPipeline, ReadsRules, open_reads, withhold_rule
-from anpr_share.work.progress import silent
+from tests.support.exchange import silent
 
 SECRET = bytes(range(32))
 KEY = LinkageKey(SECRET, "msv-2026")

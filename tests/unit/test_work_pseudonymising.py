@@ -14,8 +14,7 @@ from anpr_share.errors import InputError, PolicyError, StorageError, UsageError
 from anpr_share.site import holdings
 from anpr_share.work import pseudonymising
 from anpr_share.work.agreements import linkage_key
-from anpr_share.work.progress import silent
-from tests.support.exchange import AGREEMENT, LANCS, READS, TARGETS, World, reads_input, targets_input
+from tests.support.exchange import AGREEMENT, LANCS, READS, TARGETS, World, reads_input, silent, targets_input
 
 
 def written(world: World, suffix: str = ".csv", **options: str) -> pseudonymising.PseudonymiseResult:

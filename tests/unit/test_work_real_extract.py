@@ -21,9 +21,8 @@ import pytest
 from anpr_share.documents.manifest import TableQuality
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import exporting, loading, reading, requesting
-from anpr_share.work.progress import silent
 from examples.second_implementation import vrm_1
-from tests.support.exchange import LANCS, World, settled
+from tests.support.exchange import LANCS, World, settled, silent
 from tests.support.week import READS, READS_PROFILE, TARGETS, TARGETS_PROFILE, needed
 
 LONDON = ZoneInfo("Europe/London")

@@ -70,7 +70,7 @@ def test_another_force_cannot_answer_a_request_that_was_put_to_this_one(world: W
 def test_a_request_to_the_other_force_does_not_let_this_one_answer(world: World) -> None:
     forged = world.forge(world.export())
     world.request(to=WYP)
-    [digest] = [item.digest for item in catalogue.requests(world.uni.db, None, partner_id=WYP)]
+    [digest] = [item.digest for item in catalogue.requests(world.uni.db, None) if item.partner == WYP]
     forged.manifest["request"] = digest
     refused(world, forged.write(), PolicyError, 5)
 

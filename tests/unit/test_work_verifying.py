@@ -19,9 +19,8 @@ from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.errors import FormatError, PolicyError, StorageError, VerificationError
 from anpr_share.site import catalogue
 from anpr_share.work import inspecting, loading, partners
-from anpr_share.work.progress import silent
 from tests.support.documents import changed
-from tests.support.exchange import LANCS, READS, TARGETS, UNI, World, refuse, refused
+from tests.support.exchange import LANCS, READS, TARGETS, UNI, World, refuse, refused, silent
 from tests.support.forgery import Forgery, members, zipped
 
 Contents = list[tuple[str, bytes]]
