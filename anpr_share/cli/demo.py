@@ -19,6 +19,7 @@ import typer
 from anpr_share.cli.common import PASSPHRASE_VARIABLE, Invocation, Outcome, command
 from anpr_share.cli.opening import SITE_VARIABLE
 from anpr_share.errors import AnprShareError, UsageError
+from anpr_share.files import owner_only
 from anpr_share.reports import terminal
 
 PASSPHRASE = "passphrase.txt"  # noqa: S105 # the name of a file
@@ -287,8 +288,7 @@ def _program() -> str:
 
 
 def _write(name: str, text: str) -> None:
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+    with open(name, "w", opener=owner_only, encoding="utf-8", newline="\n") as file:
         file.write(text)
 
 

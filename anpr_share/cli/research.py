@@ -37,7 +37,7 @@ def link(
     from anpr_share.work import reading
 
     with opened(invocation) as site:
-        frame = reading.collect(reading.link(site, agreement, purpose=purpose))
+        frame = reading.link(site, agreement, purpose=purpose).collect(engine="streaming")
         frame = frame.sort(frame.columns)
     if invocation.json:
         return Outcome({"rows": frame.height, "columns": frame.columns})

@@ -69,7 +69,7 @@ class Vault:
     def create(cls, connection: Connection, passphrase: bytes, site: str) -> Vault:
         """Make the vault of a new site, inside the caller's transaction. Raises :class:`UsageError`."""
         vault = cls(secrets.token_bytes(KEY_BYTES), site)
-        vault._lock_with(connection, passphrase)
+        vault.lock_with(connection, passphrase)
         return vault
 
     @classmethod
@@ -99,14 +99,11 @@ class Vault:
             ) from None
         return cls(key, site)
 
-    def change_passphrase(self, connection: Connection, new: bytes) -> None:
-        """Let another passphrase open this vault, and the old one no more, inside the caller's transaction.
+    def lock_with(self, connection: Connection, passphrase: bytes) -> None:
+        """Let a passphrase open this vault, and no other any more, inside the caller's transaction.
 
-        Data and their keys stay as they are. Raises :class:`UsageError` if the new passphrase will not do.
+        Data and their keys stay as they are. Raises :class:`UsageError` if the passphrase will not do.
         """
-        self._lock_with(connection, new)
-
-    def _lock_with(self, connection: Connection, passphrase: bytes) -> None:
         require_passphrase(passphrase)
         salt = secrets.token_bytes(SALT_BYTES)
         place = _opening_place(self.site, salt, MEMORY_KIB, ITERATIONS, LANES)

@@ -401,9 +401,9 @@ def ledger_head(site: OpenSite) -> LedgerHead:
 
 def witness(site: OpenSite, partner: str, document: str, head: LedgerHead) -> None:
     """Keep where a partner's ledger stood, inside the caller's transaction; a document seen before changes nothing."""
-    if any(item.document == document for item in holdings.witnesses(site.db, site.require_vault(), partner)):
-        return
-    records.add(site.db, holdings.Witness(partner, document, head.seq, head.hash, site.now()), site.require_vault())
+    vault, place = site.require_vault(), (partner, document)
+    if records.one(site.db, holdings.Witness, vault, "partner = ? AND document = ?", *place) is None:
+        records.add(site.db, holdings.Witness(*place, head.seq, head.hash, site.now()), vault)
 
 
 def describe(agreement: Agreement) -> list[str]:

@@ -7,7 +7,8 @@ answered, has expired or has not ended.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,10 +22,13 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.model import short_text
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import InputError, PolicyError
+from anpr_share.files import storage_errors
 from anpr_share.periods import Now
 from anpr_share.pseudonyms import LinkageKey
-from anpr_share.site import catalogue, holdings, records
+from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site.files import DIRECTORY_MODE
 from anpr_share.site.opened import OpenSite
+from anpr_share.site.publication import Publication
 from anpr_share.site.purpose import check_purpose
 from anpr_share.work import agreements, partners
 from anpr_share.work.verifying import require_in_force
@@ -146,9 +150,14 @@ def checked_authority(text: str | None) -> str | None:
     return None if text is None else check_purpose(short_text(text, "authority"), "authority")
 
 
-def scratch(site: OpenSite) -> Path:
-    """A place for the temporaries of one run, which is staged and never published."""
-    return site.paths.outbox / f"scratch-{secrets.token_hex(8)}"
+@contextmanager
+def publishing(site: OpenSite, finals: Sequence[Path]) -> Iterator[tuple[Path, list[Publication]]]:
+    """As :func:`publication.publishing`, with a directory for the temporaries of the run, which is never published."""
+    scratch = site.paths.outbox / f"scratch-{secrets.token_hex(8)}"
+    with publication.publishing(site.db, site.paths, [scratch, *finals]) as (staged, *files):
+        with storage_errors("a directory for temporary files cannot be made"):
+            staged.temporary.mkdir(mode=DIRECTORY_MODE)
+        yield staged.temporary, files
 
 
 def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: str) -> None:

@@ -13,8 +13,8 @@ import hashlib
 import os
 import secrets
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -32,10 +32,10 @@ from anpr_share.parquet import KEY_BYTES, PartFile, part_key, write_padded, writ
 from anpr_share.periods import UNDATED
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private
+from anpr_share.tables.checks import read_times
 from anpr_share.tables.extract import Extract, open_extract
-from anpr_share.tables.profile import ReadsColumns
 from anpr_share.tables.report import writing_rejects
-from anpr_share.tables.times import local_days, parse_times
+from anpr_share.tables.times import local_days
 from anpr_share.vrm import RULES
 from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
@@ -101,12 +101,10 @@ def export(
         extract = open_reads(reads.paths, reads.profile, answer.agreement.columns("reads"))
         chosen = answer.choose(window, lambda: _days_of(reads, answer))
         finals = [out] if rejects is None else [out, rejects]
-        with publication.publishing(site.db, site.paths, [answering.scratch(site), *finals]) as (scratch, *files):
-            with storage_errors("the export cannot be written"):
-                scratch.temporary.mkdir(mode=0o700)
-            run = _Export(site, answer, chosen, scratch.temporary, authority, progress)
+        with answering.publishing(site, finals) as (scratch, files):
+            run = _Export(site, answer, chosen, scratch, authority, progress)
             run.read_targets(targets)
-            with _writing_rejects(files[1:], extract) as on_rejects:
+            with nullcontext() if rejects is None else writing_rejects(files[1].temporary, extract.names) as on_rejects:
                 run.read_reads(extract, on_rejects)
             result = run.commit(files, run.assemble(files[0].temporary))
         site.checkpoint()
@@ -352,20 +350,8 @@ class _Export:
 
 def _days_of(source: Input, answer: Answer) -> frozenset[date]:
     """The capture days that an extract holds; only its time columns are read."""
-    columns, zone = source.profile.columns, answer.agreement.zone.key
-    assert isinstance(columns, ReadsColumns)
     days: set[date] = set()
     for batch in open_extract(source.paths, source.profile, ("captured_at",)).batches():
-        times = parse_times(batch.frame, columns.captured_at).values
-        days.update(local_days(times.drop_nulls(), zone).unique().to_list())
+        times = read_times(batch, source.profile).values.drop_nulls()
+        days.update(local_days(times, answer.agreement.zone.key).unique().to_list())
     return frozenset(days)
-
-
-@contextmanager
-def _writing_rejects(files: Sequence[publication.Publication], extract: Extract) -> Iterator[OnRejects | None]:
-    """The rejects of the reads, where a file for them is staged."""
-    if not files:
-        yield None
-        return
-    with writing_rejects(files[0].temporary, extract.names) as write_rejects:
-        yield write_rejects

@@ -29,7 +29,7 @@ from anpr_share.files import open_regular, storage_errors
 from anpr_share.part_check import PartResult, Rewrite
 from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings, publication, records
-from anpr_share.site.files import require_space
+from anpr_share.site.files import create_private, require_space
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import accounting, receipting, verifying
@@ -220,7 +220,7 @@ def _commit(
         bundle=manifest.bundle, manifest=verified.opened.envelope.digest, at=now, days=tuple(days.values())
     )
     document = receipting.sign_receipt(site, agreement, sender, loaded=(loaded,), refused=(), deleted=())
-    receipting.write_staged(files[0], document)
+    create_private(files[0].temporary, document.encode())
     with site.transaction():
         catalogue.use_window(site.db, vault, manifest.request, verified.window.first, manifest.bundle)
         bundle = holdings.Bundle(

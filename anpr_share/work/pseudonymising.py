@@ -17,7 +17,6 @@ from polars.io.plugins import register_io_source
 
 from anpr_share import periods
 from anpr_share.errors import PolicyError, StorageError, UsageError
-from anpr_share.files import storage_errors
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.site import publication
 from anpr_share.site.files import open_private, sync_file
@@ -74,9 +73,7 @@ def pseudonymise(
     require_in_force(agreement, now.instant)
     key = agreements.linkage_key(site, agreement.id)
     with site.writing():
-        with publication.publishing(site.db, site.paths, [answering.scratch(site), out]) as (scratch, output):
-            with storage_errors("the output cannot be written"):
-                scratch.temporary.mkdir(mode=0o700)
+        with answering.publishing(site, [out]) as (scratch, (output,)):
             today = periods.day_of(now.instant, agreement.zone)
             if profile.table == "targets":
                 released = release_targets(paths, profile, agreement, key, site.identity.site)
@@ -93,7 +90,7 @@ def pseudonymise(
                     now,
                     window=None,
                     authority=authority,
-                    scratch=scratch.temporary,
+                    scratch=scratch,
                 )
                 pipeline.read(extract, progress)
                 frames = (frame for _, _, frame in pipeline.parts())

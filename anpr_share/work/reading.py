@@ -152,11 +152,6 @@ def _lazy_coverage(look: _Look) -> pl.LazyFrame:
     return register_io_source(source, schema=schema, is_pure=False, explain_name="coverage")
 
 
-def collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    """Collect a frame of :func:`scan` or :func:`link`; our own errors come through polars as themselves."""
-    return frame.collect(engine="streaming")
-
-
 def _linked(
     look: _Look, reads: dict[str, pl.DataType], columns: dict[str, pl.DataType], terms: Agreement
 ) -> Iterator[pl.DataFrame]:
@@ -278,4 +273,5 @@ def _part_key(vault: Vault, place: holdings.KeyPlace, wrapped: bytes, n: int) ->
 
 
 def _coverage_schema() -> dict[str, pl.DataType]:
-    return {"source": pl.String(), "day": pl.Date(), "rows": pl.Int64(), "rejected": pl.Int64()}
+    schema = schemas.load("release", "coverage")
+    return schema.polars(schema.names)

@@ -73,11 +73,6 @@ def sign_receipt(
     return dsse.sign(receipts.KIND, write(document), site.signing_key)
 
 
-def write_staged(file: publication.Publication, document: Envelope) -> None:
-    """Write a receipt where it is staged."""
-    create_private(file.temporary, document.encode())
-
-
 def reprint(site: OpenSite, path: Path, data: bytes) -> None:
     """Write a recorded receipt once more. Raises :class:`StorageError` if another file has its place."""
     with storage_errors("the receipt cannot be written"):
@@ -141,7 +136,7 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
             ],
         )
         with publication.publishing(site.db, site.paths, [out]) as files:
-            write_staged(files[0], document)
+            create_private(files[0].temporary, document.encode())
             with site.transaction():
                 now = site.now()
                 records.add(
@@ -181,8 +176,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
         )
     discrepancies = tuple(_discrepancies(site, receipt, party.site))
     with site.writing():
-        known = any(item.digest == envelope.digest for item in holdings.receipts(site.db, partner=party.site))
-        if not known:
+        if records.one(site.db, holdings.KnownReceipt, None, "digest = ?", envelope.digest) is None:
             with site.transaction():
                 records.add(
                     site.db,

@@ -54,6 +54,6 @@ def change_passphrase(site: OpenSite, new: bytes) -> None:
     """
     with site.writing():
         with site.transaction():
-            site.require_vault().change_passphrase(site.db, new)
+            site.require_vault().lock_with(site.db, new)
             site.record("passphrase-changed", site.identity.site, {})
         site.checkpoint()

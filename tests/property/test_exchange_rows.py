@@ -284,7 +284,7 @@ def test_what_is_loaded_is_what_was_accepted_row_for_row(seed: int) -> None:
         assert result.rows == {table: len(rows) for table, (_, rows) in tables.items()}
         for table, (agreed_columns, rows) in tables.items():
             columns = [*agreed_columns, *(["day"] if table == "reads" else [])]
-            frame = reading.collect(reading.scan(world.uni, table, purpose="journeys", agreement="exact"))
+            frame = reading.scan(world.uni, table, purpose="journeys", agreement="exact").collect(engine="streaming")
             assert set(frame.columns) == {*agreed_columns, "day", "source"}
             assert Counter(frame.select(columns).iter_rows()) == as_rows(rows, columns)
         assert receipting.accept(world.lancs, result.receipt.read_bytes()).discrepancies == ()

@@ -213,7 +213,7 @@ def test_keys_and_passphrase_are_renewed_under_the_same_seal(root: Path) -> None
     with reopen(root) as restored:
         assert restored.restored
         with restored.transaction():
-            restored.require_vault().change_passphrase(restored.db, b"another horse battery staple")
+            restored.require_vault().lock_with(restored.db, b"another horse battery staple")
     reopen(root, b"another horse battery staple").close()
 
 

@@ -131,7 +131,7 @@ def test_changing_the_passphrase_touches_neither_data_nor_secrets(
     old = db.rows("SELECT wrapped FROM vault.opening")[0][0]
     site, keys = paths.site.read_bytes(), paths.keys.read_bytes()
     with database.transaction(db):
-        stored.change_passphrase(db, b"another passphrase")
+        stored.lock_with(db, b"another passphrase")
     assert (paths.site.read_bytes(), paths.keys.read_bytes()) == (site, keys)
     assert db.rows("SELECT * FROM vault.secret") == secrets
     assert old not in paths.vault.read_bytes()
@@ -142,7 +142,7 @@ def test_changing_the_passphrase_touches_neither_data_nor_secrets(
 
 def test_a_refused_new_passphrase_leaves_the_old_one(db: database.Connection, stored: Vault) -> None:
     with pytest.raises(UsageError), database.transaction(db):
-        stored.change_passphrase(db, b"short")
+        stored.lock_with(db, b"short")
     assert Vault.open(db, PASSPHRASE).site == "north-force"
 
 

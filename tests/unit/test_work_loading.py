@@ -26,6 +26,10 @@ from tests.support.parts import read_part
 DAY_1, DAY_2, DAY_3 = (day.isoformat() for day in DAYS)
 
 
+def scanned(world: World, table: str, **options: str) -> pl.DataFrame:
+    return reading.scan(world.uni, table, purpose="journey regularity", **options).collect(engine="streaming")
+
+
 def day_keys(world: World) -> dict[KeyPlace, bytes]:
     vault = world.uni.require_vault()
     wrapped = holdings.wrapped_day_keys(world.uni.db, AGREEMENT, "reads")
@@ -62,7 +66,7 @@ def test_with_the_real_child_the_same_rows_come_in(world: World) -> None:
     sent = {day: world.forge(bundle).frame("reads", day) for day in (DAY_1, DAY_2, DAY_3)}
     with mock.patch.object(arriving, "check_parts", part_check.check_parts):
         world.load(bundle)
-    found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity"))
+    found = scanned(world, "reads")
     keys = day_keys(world)
     for part in holdings.parts(world.uni.db, world.uni.vault, tbl="reads"):
         frame = sent[part.day]
@@ -100,7 +104,7 @@ def test_no_plate_and_no_camera_reaches_the_university(world: World) -> None:
 
 def test_duplicate_rows_are_kept_and_counted(world: World) -> None:
     result = world.load(world.export())
-    found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity"))
+    found = scanned(world, "reads")
     assert found.height - found.n_unique() == 1
     known = holdings.bundle(world.uni.db, world.uni.vault, result.bundle)
     assert known is not None
@@ -122,9 +126,9 @@ def test_what_has_expired_on_arrival_is_counted_and_not_kept(world: World) -> No
     )
     assert DAY_1 not in world.stored()
     assert {place.day for place in holdings.key_places(world.uni.db)} == {DAY_2, DAY_3, "undated"}
-    found = reading.collect(reading.scan(world.uni, "reads", purpose="journey regularity", agreement="brief"))
+    found = scanned(world, "reads", agreement="brief")
     assert found["day"].unique().sort().to_list() == [DAYS[1], DAYS[2]]
-    coverage = reading.collect(reading.scan(world.uni, "coverage", purpose="completeness", agreement="brief"))
+    coverage = scanned(world, "coverage", agreement="brief")
     assert coverage["day"].to_list() == [DAYS[1], DAYS[2]]
     loaded = receipts.parse(result.receipt.read_bytes())[0].loaded[0]
     assert {(day.day, day.rows, day.expired) for day in loaded.days if day.table == "reads"} == {
@@ -146,7 +150,7 @@ def test_a_bundle_that_has_expired_as_a_whole_is_recorded_and_nothing_kept(world
 
 
 def targets_of(world: World) -> list[int]:
-    found = reading.collect(reading.scan(world.uni, "targets", purpose="journey regularity"))
+    found = scanned(world, "targets")
     return sorted(found.group_by("source").len()["len"].to_list())
 
 

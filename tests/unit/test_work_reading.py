@@ -43,7 +43,7 @@ def loaded(world: World) -> World:
 
 
 def scanned(world: World, table: str = "reads", **options: Any) -> pl.DataFrame:
-    return reading.collect(reading.scan(world.uni, table, purpose=PURPOSE, **options))
+    return reading.scan(world.uni, table, purpose=PURPOSE, **options).collect(engine="streaming")
 
 
 def test_scan_has_the_agreed_columns_then_source_and_day(loaded: World) -> None:
@@ -74,7 +74,7 @@ def test_scan_is_a_consultation_with_its_purpose_at_each_collect_and_not_before(
 
 
 def test_link_is_a_combination_and_joins_reads_to_targets(loaded: World) -> None:
-    frame = reading.collect(reading.link(loaded.uni, purpose=PURPOSE)).sort("vehicle", "captured_at")
+    frame = reading.link(loaded.uni, purpose=PURPOSE).collect(engine="streaming").sort("vehicle", "captured_at")
     assert loaded.events(UNI)[-1] == "combination"
     expected = {
         (vehicle(loaded, "AB12CDE"), DAYS[0], False),
@@ -103,7 +103,7 @@ def test_at_month_resolution_an_offence_lasts_to_the_end_of_its_month(world: Wor
             targets=[("AB12CDE", "LOG-1", "Trafficking", "2026-09-20", "2026-10-01", "suspect")],
         )
     )
-    frame = reading.collect(reading.link(world.uni, "months", purpose=PURPOSE))
+    frame = reading.link(world.uni, "months", purpose=PURPOSE).collect(engine="streaming")
     assert frame["during_offence"].to_list() == [True, True]
     assert frame["offence_from"][0] == date(2026, 9, 1)
 
@@ -112,7 +112,7 @@ def test_reads_link_to_the_targets_of_another_force(world: World) -> None:
     world.load(world.export())
     other = [("LM56NPR", "C", "2026-10-01T09:00:00Z")]
     world.load(world.export(reads=other, targets=TARGETS[:1], by=WYP))
-    frame = reading.collect(reading.link(world.uni, purpose=PURPOSE))
+    frame = reading.link(world.uni, purpose=PURPOSE).collect(engine="streaming")
     assert set(frame.select("source", "target_source").iter_rows()) == {(LANCS, WYP)}
     assert frame.height == 2
 
@@ -127,13 +127,13 @@ def test_a_site_that_holds_nothing_gives_empty_frames_of_the_right_shape(world: 
         "rows": pl.Int64(),
         "rejected": pl.Int64(),
     }
-    linked = reading.collect(reading.link(world.uni, purpose=PURPOSE))
+    linked = reading.link(world.uni, purpose=PURPOSE).collect(engine="streaming")
     assert (linked.height, linked.columns[-1]) == (0, "during_offence")
 
 
 def test_reads_without_targets_link_to_nothing(world: World) -> None:
     world.load(world.export())
-    assert reading.collect(reading.link(world.uni, purpose=PURPOSE)).height == 0
+    assert reading.link(world.uni, purpose=PURPOSE).collect(engine="streaming").height == 0
 
 
 def test_a_frame_left_open_shows_nothing_that_expired_since(world: World) -> None:
@@ -178,7 +178,7 @@ def test_a_frame_taken_in_batches_ends_where_its_days_do(
     look = reading.scan(world.uni, "reads", purpose=PURPOSE, agreement="brief")
     if table == "linked":
         look = reading.link(world.uni, "brief", purpose=PURPOSE)
-    seen = set(reading.collect(look)["day"])
+    seen = set(look.collect(engine="streaming")["day"])
     assert seen == {DAYS[0], DAYS[2]} - ({DAYS[2]} if table == "linked" else set())  # of the third no target was read
 
 
