@@ -128,8 +128,8 @@ def load_lines(result: LoadResult) -> list[Line]:
         ", ".join(f"{number:,} {table}" for table, number in sorted(result.rows.items())),
     ]
     if result.expired:
-        lines.append(f"{count(result.expired, 'row')} had expired and were not kept")
-        lines += [f"note: {note}" for note in result.notes]
+        lines.append(f"not kept: {count(result.expired, 'row')}")
+    lines += [f"note: {note}" for note in result.notes]
     lines += [
         "its one-time key is destroyed: no copy of the bundle file can be opened any more",
         f"wrote a receipt: {near(result.receipt)}",

@@ -29,19 +29,9 @@ __all__ = [
     "require_space",
     "storage_errors",
     "sync_directory",
-    "sync_file",
 ]
 
 DIRECTORY_MODE = 0o700
-
-
-def sync_file(path: Path) -> None:
-    """Make the content of a file durable."""
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def require_space(directory: Path, size: int) -> None:

@@ -252,14 +252,19 @@ def held_days(connection: Connection, vault: Vault | None, agreement: str, sourc
 
 def hold(connection: Connection, vault: Vault, days: Iterable[HeldDay]) -> None:
     """Record days as held. Raises :class:`PolicyError` if one is held already from that force."""
+    taken: dict[tuple[str, str, str], set[str]] = {}
     for item in days:
-        if item.day in {held.day for held in held_days(connection, vault, item.agreement, item.source, item.tbl)}:
+        place = (item.agreement, item.source, item.tbl)
+        if place not in taken:
+            taken[place] = {held.day for held in held_days(connection, vault, *place)}
+        if item.day in taken[place]:
             raise PolicyError(
                 f"{item.tbl} of {item.day} is already held from this force",
                 hint="the force corrects a day with a recall notice, and then it is asked for anew",
                 step=5,
             )
         add(connection, item, vault)
+        taken[place].add(item.day)
 
 
 def coverage(connection: Connection, vault: Vault | None, agreement: str) -> tuple[Coverage, ...]:

@@ -21,6 +21,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.model import short_text
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import InputError, PolicyError
+from anpr_share.files import recorded
 from anpr_share.periods import Now
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, records
@@ -174,7 +175,7 @@ def register(
     """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
     vault = site.require_vault()
     for path in paths:
-        name = str(path.resolve())
+        name = recorded(path.resolve())
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ?", name, agreement.id)
         earliest = due if known is None else min(due, known.delete_by)
         records.put(site.db, holdings.Registered(name, kind, agreement.id, earliest, site.now()), vault)

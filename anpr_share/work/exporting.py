@@ -141,6 +141,7 @@ class _Export:
         self.keys: dict[tuple[str, str], bytes] = {}
         self.parts: dict[str, list[manifests.Part]] = {}
         self.files: dict[str, Path] = {}
+        self.rows = self.bytes = 0
         self.accounts: list[manifests.TableQuality] = []
         self.extracts: list[tuple[tuple[Path, ...], datetime]] = []
         self.target_vehicles: frozenset[str] = frozenset()
@@ -223,13 +224,14 @@ class _Export:
                 sha256=written.sha256,
             )
         )
+        self.rows += written.rows if table == "reads" else 0
+        self.bytes += written.bytes
         self._require_within_limits()
 
     def _require_within_limits(self) -> None:
         """Refuse what every recipient would refuse, before more of it is written."""
-        parts = [part for table in self.parts.values() for part in table]
-        rows, size = sum(part.rows or 0 for part in parts), sum(part.bytes for part in parts)
-        if (over := manifests.LIMITS.exceeded(parts=len(parts), rows=rows, size=size)) is not None:
+        over = manifests.LIMITS.exceeded(parts=len(self.files), rows=self.rows, size=self.bytes)
+        if over is not None:
             raise InputError(
                 f"the bundle would have more {over} than a bundle may have",
                 hint="ask the university for shorter windows, such as anpr-share request --every P7D",

@@ -51,9 +51,8 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded. ``expired`` are rows not kept because their time was up; ``again`` if it had been loaded.
-
-    ``notes`` are for a person.
+    """What was loaded. ``expired`` are rows not kept: their time was up, or newer targets are held; ``again`` if it had
+    been loaded. ``notes`` are for a person.
     """
 
     bundle: str
@@ -200,10 +199,11 @@ def _commit(
     rows: dict[str, int] = {}
     expired = 0
     days: dict[tuple[str, str], receipts.LoadedDay] = {}
+    kept = frozenset(plan.kept)
     for place in plan.every:
         table, day, _ = place
         count = written[place].rows
-        taken, gone = (count, 0) if place in plan.kept else (0, count)
+        taken, gone = (count, 0) if place in kept else (0, count)
         before = days.get((table, day))
         days[table, day] = receipts.LoadedDay(
             table=table,  # type: ignore[arg-type]  # a table of a parsed manifest
@@ -395,7 +395,6 @@ def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt
 def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> None:
     """One ledger entry, and one line of the next receipt, for a bundle that was refused."""
     manifest = state.opened.manifest if state.opened is not None else None
-    step = getattr(error, "step", None)
     with site.transaction():
         records.add(
             site.db,
@@ -406,7 +405,7 @@ def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> No
                 file=state.digest,
                 bundle=manifest.bundle if manifest is not None else None,
                 manifest=state.opened.envelope.digest if state.opened is not None else None,
-                step=step,
+                step=error.step,
                 reason=error.code,
                 at=site.now(),
             ),
@@ -414,6 +413,6 @@ def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> No
         site.record(
             "load-refused",
             manifest.bundle if manifest is not None else "unknown",
-            {"file": state.digest, "reason": error.code, "step": step},
+            {"file": state.digest, "reason": error.code, "step": error.step},
         )
     site.checkpoint()

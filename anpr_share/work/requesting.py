@@ -114,7 +114,7 @@ def _require_answerable(agreement: Agreement, windows: tuple[periods.Window, ...
     """A window is answered once its last day has ended, while the agreement is in force and that day may be kept."""
     if windows[-1].last >= agreement.terms.ends:
         raise PolicyError(
-            f"days from {agreement.terms.ends} on can't be answered: when they are over, so is the agreement",
+            f"days from {agreement.terms.ends} on cannot be answered: once they are over, so is it",
             hint=f"ask for days until {agreement.terms.ends - timedelta(days=1)}",
         )
     if agreement.is_expired("reads", windows[0].last, now):

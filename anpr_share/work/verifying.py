@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import BinaryIO
@@ -25,7 +26,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.documents.manifest import UNDATED, Manifest, Sealed
 from anpr_share.documents.request import Request, RequestedWindow
-from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
+from anpr_share.errors import PolicyError, VerificationError
 from anpr_share.vrm import RULES
 from anpr_share.wording import may_identify
 
@@ -63,28 +64,22 @@ class Standing:
 
 def read_container(file: BinaryIO) -> tuple[tuple[container.Member, ...], Envelope]:
     """Step 1: the container is canonical, and its first member is a manifest's envelope."""
-    try:
+    with _step(1):
         members = container.read(file)
         data = container.open_member(file, members[0]).read()
         return members, dsse.parse(data, manifests.KIND)
-    except AnprShareError as error:
-        raise _at_step(error, 1) from None
 
 
 def check_signature(envelope: Envelope, sender: Identity) -> None:
     """Step 2: the manifest is signed by the pinned sender, and by nobody else."""
-    try:
+    with _step(2):
         dsse.verify(envelope, sender.signing)
-    except AnprShareError as error:
-        raise _at_step(error, 2) from None
 
 
 def parse_manifest(envelope: Envelope) -> Manifest:
     """Step 3: the very bytes that were signed are a manifest."""
-    try:
+    with _step(3):
         return manifests.from_envelope(envelope)
-    except AnprShareError as error:
-        raise _at_step(error, 3) from None
 
 
 def check_members(members: Sequence[container.Member], manifest: Manifest) -> None:
@@ -204,11 +199,9 @@ def open_keys(sealed: bytes, manifest: Manifest, key: OpeningKey) -> Sealed:
     Whether one was seen here before is for the caller to say, who has the records.
     """
     info = manifests.sealed_info(manifest.sender, manifest.agreement, manifest.request, manifest.bundle)
-    try:
+    with _step(7):
         content = manifests.read_sealed(key.open(sealed, info))
         keys = content.by_day()
-    except AnprShareError as error:
-        raise _at_step(error, 7) from None
     listed = {(table.name, part.day) for table in manifest.tables for part in table.parts}
     if set(keys) != listed:
         raise VerificationError("the sealed keys are not those of the days in the manifest", step=7)
@@ -256,9 +249,11 @@ def _require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as a s
         raise PolicyError(message, step=5)
 
 
-def _at_step(error: AnprShareError, step: int) -> AnprShareError:
-    if isinstance(error, FormatError):
-        return FormatError(error.message, hint=error.hint, step=step)
-    if isinstance(error, VerificationError):
-        return VerificationError(error.message, hint=error.hint, step=step)
-    return error
+@contextmanager
+def _step(number: int) -> Iterator[None]:
+    """What is proved bad in here is so at this step."""
+    try:
+        yield
+    except VerificationError as error:
+        error.step = number
+        raise

@@ -153,7 +153,7 @@ def test_without_the_one_time_key_nothing_opens(world: World) -> None:
     [known] = catalogue.requests(uni.db, uni.vault)
     with uni.transaction():
         assert holdings.destroy_onetime_key(uni.db, known.digest, DAYS[0])
-    assert "one-time key" in refused(world, bundle, LockedError, None).message
+    assert "one-time key" in refused(world, bundle, LockedError, 7).message
 
 
 def day_mislabelled(forged: Forgery) -> None:
