@@ -38,7 +38,7 @@ from anpr_share.child import Child, limit_this_process
 from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageError, VerificationError
 from anpr_share.parquet import PartFile, opening, scan_bytes, sink_part
 from anpr_share.parquet_layout import Limits, examine
-from anpr_share.periods import Window, day_start
+from anpr_share.periods import Window, day_end, day_start
 from anpr_share.tables.schema import check_release, load
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _message(job: PartJob) -> dict[str, Any]:
     if job.day is not None:
         if not job.window.contains(job.day) or job.day == date.max:
             raise _fault(job, "its day is outside the window")
-        bounds = day_start(job.day, job.zone), day_start(job.day + timedelta(days=1), job.zone)
+        bounds = day_start(job.day, job.zone), day_end(job.day, job.zone)
         times = [(bound - _EPOCH) // timedelta(microseconds=1) for bound in bounds]
         # A time that was floored over a change of the clocks is even by the offset after it.
         offsets = [_offset(instant, job.zone) for instant in (bounds[0], bounds[1] - timedelta(microseconds=1))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -88,10 +88,10 @@ class Answer:
             return PolicyError(
                 f"the window {days} of the request has expired", hint="have the university ask for the days anew"
             )
-        if self.now.instant < periods.day_start(window.last + timedelta(days=1), zone):
+        if self.now.instant < periods.day_end(window.last, zone):
             return PolicyError(
                 f"the window {days} of the request has not ended yet",
-                hint=f"export on {window.last + timedelta(days=1)} or later ({zone.key})",
+                hint=f"export it when {window.last} is over ({zone.key})",
             )
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Literal
 
 from anpr_share import periods
@@ -282,6 +282,6 @@ def _window(
         state = "answered"
     elif now >= until:
         state = "expired"
-    elif now < periods.day_start(window.last + timedelta(days=1), agreement.zone):
+    elif now < periods.day_end(window.last, agreement.zone):
         state = "waiting"
     return WindowStatus(window.first, window.last, state, until)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import BinaryIO
 
 from anpr_share import container, periods
@@ -132,7 +132,7 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
         manifest.created <= now + periods.CREATED_TOLERANCE,
         "the bundle says that it was made in the future: one of the two clocks is wrong",
     )
-    ended = periods.day_start(window.last + timedelta(days=1), agreement.zone)
+    ended = periods.day_end(window.last, agreement.zone)
     _require(
         now >= ended and manifest.created >= ended,
         "the bundle was made before its window had ended: days that were still to come would be kept too long",
