@@ -121,6 +121,7 @@ def load_lines(result: LoadResult) -> list[Line]:
     if result.again:
         return [
             f"bundle {result.bundle} was loaded before; nothing was changed",
+            *(f"note: {note}" for note in result.notes),
             f"wrote its receipt again: {near(result.receipt)}",
         ]
     lines: list[Line] = [

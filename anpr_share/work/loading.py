@@ -169,7 +169,7 @@ class _Plan:
 
 
 def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
-    """The targets held from this sender, and whether they are of a newer bundle than this one."""
+    """The targets recorded from this sender, and whether any that are held are of a newer bundle than this one."""
     parts = tuple(
         part
         for part in holdings.parts(
@@ -178,9 +178,11 @@ def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Pa
         if part.source == verified.standing.sender.site
     )
     created = verified.opened.manifest.created
+    held = holdings.held_bundles(site.db, verified.standing.agreement.id)
     newer = any(
-        (held := holdings.bundle(site.db, site.require_vault(), part.bundle)) is not None and held.created > created
+        (known := holdings.bundle(site.db, site.require_vault(), part.bundle)) is not None and known.created > created
         for part in parts
+        if part.bundle in held
     )
     return parts, newer
 
@@ -389,7 +391,12 @@ def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt
         for day in loaded.days:
             rows[day.table] = rows.get(day.table, 0) + day.rows
             expired += day.expired
-    return LoadResult(manifest.bundle, known.agreement, known.partner, rows, expired, again=True, receipt=path)
+    notes = []
+    if sum(rows.values()) and manifest.bundle not in holdings.held_bundles(site.db, known.agreement):
+        notes.append("nothing of it is held here any more: days that may still be held must be asked for anew")
+    return LoadResult(
+        manifest.bundle, known.agreement, known.partner, rows, expired, again=True, receipt=path, notes=tuple(notes)
+    )
 
 
 def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> None:

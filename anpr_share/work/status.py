@@ -49,20 +49,21 @@ class AgreementStatus:
 
 @dataclass(frozen=True, slots=True)
 class WindowStatus:
-    """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, or ``expired``.
+    """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, ``expired``, or ``lost``:
+    its one-time key is not here any more, so no answer opens.
 
     ``until`` is when its one-time key dies or the agreement ends: by then it must be answered, and the answer loaded.
     """
 
     first: date
     last: date
-    state: Literal["answered", "open", "waiting", "expired"]
+    state: Literal["answered", "open", "waiting", "expired", "lost"]
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStatus:
-    """One request: how many of its windows are answered, open (or waiting) and expired, and each of them."""
+    """One request: how many of its windows are answered, open (or waiting) and expired (or lost), and each of them."""
 
     request: str
     agreement: str
@@ -251,6 +252,7 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
 
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
+    keys = frozenset(holdings.onetime_places(site.db))
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
@@ -258,7 +260,15 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
-        windows = tuple(_window(request, item, agreement, now, is_used=item.first in used) for item in request.windows)
+        lost = {
+            item.first
+            for item in request.windows
+            if known.direction == "made" and (known.digest, item.first.isoformat()) not in keys
+        }
+        windows = tuple(
+            _window(request, item, agreement, now, is_used=item.first in used, is_lost=item.first in lost)
+            for item in request.windows
+        )
         states = Counter(item.state for item in windows)
         yield RequestStatus(
             known.digest,
@@ -267,21 +277,23 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             known.direction,
             states["answered"],
             states["open"] + states["waiting"],
-            states["expired"],
+            states["expired"] + states["lost"],
             agreement.zone.key,
             windows,
         )
 
 
 def _window(
-    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool
+    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
 ) -> WindowStatus:
     until = min(request.dies(window, agreement.zone), agreement.ended)
-    state: Literal["answered", "open", "waiting", "expired"] = "open"
+    state: Literal["answered", "open", "waiting", "expired", "lost"] = "open"
     if is_used:
         state = "answered"
     elif now >= until:
         state = "expired"
+    elif is_lost:
+        state = "lost"
     elif now < periods.day_end(window.last, agreement.zone):
         state = "waiting"
     return WindowStatus(window.first, window.last, state, until)

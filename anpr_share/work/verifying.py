@@ -163,10 +163,16 @@ def _check_tables(manifest: Manifest, agreement: Agreement, held: frozenset[date
             table.columns == agreement.columns(table.name),
             f"the columns of {table.name} are not those of the agreement",
         )
-        for day in {part.day for part in table.parts} - {UNDATED}:
-            parsed = date.fromisoformat(day)
-            _require(window.contains(parsed), f"the bundle holds {day}, which lies outside its window")
-            _require(parsed not in held, f"{day} is already held from this force; ask for the other days alone")
+        days = {date.fromisoformat(part.day) for part in table.parts if part.day != UNDATED}
+        for day in sorted(days):
+            _require(window.contains(day), f"the bundle holds {day}, which lies outside its window")
+        if again := sorted(days & held):
+            raise PolicyError(
+                f"{len(again)} of the {len(days)} days of the bundle are held from this force already, "
+                f"the first of them {again[0]}",
+                step=5,
+                hint="nothing is to be done" if len(again) == len(days) else "ask for the other days alone",
+            )
 
 
 def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = None) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from anpr_share.errors import AnprShareError, FormatError, StorageError
+from anpr_share.errors import AnprShareError, FormatError, LockedError, PolicyError, StorageError
 from anpr_share.site import publication
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import requesting
+from anpr_share.work import reading, requesting
 from anpr_share.work.status import StatusResult, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
 
@@ -146,6 +147,29 @@ def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: Worl
     world.uni.checkpoint()
     [warning] = seen(world).warnings
     assert warning == "recorded days whose keys, and so data, are gone: 3; ask for them anew"
+
+
+def test_a_restored_site_asks_for_its_days_anew_and_gets_them(world: World) -> None:
+    bundle = world.export(targets=TARGETS)
+    world.load(bundle)
+    waiting = world.request(DAYS[0], DAYS[0])
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    shutil.rmtree(world.root / UNI / "store")
+    assert [window.state for item in seen(world).requests for window in item.windows] == ["answered", "lost"]
+    assert "asked for anew" in world.load(bundle).notes[0]
+    with pytest.raises(LockedError):
+        world.load(world.export(waiting))
+
+    again = world.load(world.export(targets=TARGETS))
+
+    assert again.rows == {"reads": 6, "targets": 2}
+    found = seen(world)
+    assert [(item.rows, item.days) for item in found.agreements] == [(8, 3)]
+    assert found.warnings == ()
+    assert reading.scan(world.uni, "reads", purpose="counting").collect().height == 6
+    with pytest.raises(PolicyError, match="held from this force already"):
+        world.load(world.export())
 
 
 def test_a_restored_force_has_lost_no_data(world: World) -> None:
