@@ -50,6 +50,7 @@ def export_lines(result: ExportResult) -> list[Line]:
         f"wrote {near(result.path)} ({size(result.bytes)})",
         f"days {result.first} to {result.last}, for {result.recipient}",
         Table(("table", "rows", ""), [row for table in result.tables for row in account(table)]),
+        f"delete the file here by {moment(result.delete_by, result.timezone)}",
     ]
     lines += [f"note: {warning}" for warning in result.warnings]
     lines.append(f"next: send it to {result.recipient}; when its receipt comes: anpr-share receipt accept FILE")
@@ -148,9 +149,12 @@ def receipt_lines(result: ReceiptResult) -> list[Line]:
     if result.path is not None:
         lines.append(f"wrote {near(result.path)}")
         lines.append(f"next: send it to {result.partner}, which does: anpr-share receipt accept FILE")
+    lines += [f"  refused: {refusal}" for refusal in result.refusals]
     if result.discrepancies:
         lines += [f"  disagrees: {fault}" for fault in result.discrepancies]
         lines.append(f"next: ask {result.partner} about it before more is exported")
+    elif result.compared and result.refusals:
+        lines.append(f"next: ask {result.partner} why, and see what the step means in the specification of bundles")
     elif result.compared:
         lines.append("  agrees with what this site exported")
     return lines

@@ -70,6 +70,8 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
 
     A bundle that is loaded already only has its receipt written again. Raises as the steps do.
     """
+    if site.identity.role != "university":
+        raise PolicyError("only a university loads bundles", hint="a force makes them: anpr-share export")
     site.require_vault()
     with site.writing():
         _finish_deletions(site)

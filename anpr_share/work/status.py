@@ -5,11 +5,14 @@ What is held is what a key is there for: a part that was recorded and has lost i
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from anpr_share import periods
 from anpr_share.documents import agreement as agreements
@@ -77,6 +80,17 @@ class RequestStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FileStatus:
+    """A file that lies under retention and is still where it was: an ``extract``, or an ``output`` made here."""
+
+    name: str
+    kind: str
+    agreement: str
+    delete_by: datetime
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusResult:
     """The whole screen. ``overdue`` says in words what should have been destroyed; ``warnings`` the rest; ``next`` what
     to do now, a command each.
@@ -90,6 +104,7 @@ class StatusResult:
     partners: int
     agreements: tuple[AgreementStatus, ...]
     requests: tuple[RequestStatus, ...]
+    files: tuple[FileStatus, ...]
     ledger_lines: int
     overdue: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -115,9 +130,12 @@ def status(site: OpenSite) -> StatusResult:
     overdue = [
         f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
     ]
-    late = [item for item in holdings.registered(site.db, None) if item.delete_by <= now]
-    if late:
-        overdue.append(f"registered extracts and outputs past their delete-by: {len(late)}")
+    files = tuple(_files(site))
+    overdue += [
+        f"{item.name} ({item.kind}) was to be deleted by {item.delete_by.astimezone(ZoneInfo(item.timezone)):%Y-%m-%d}"
+        for item in files
+        if item.delete_by <= now
+    ]
     keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
     if site.restored or _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
@@ -125,22 +143,34 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
-    partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
-    then = _next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)
+    pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
+    trusted = [item for item in asked if item.partner in pinned]
+    then = _next_force(found, trusted) if site.identity.role == "police" else _next_university(found, trusted)
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
         role=site.identity.role,
         fingerprint=site.identity.fingerprint,
         now=now,
-        partners=partners,
+        partners=len(pinned),
         agreements=found,
         requests=asked,
+        files=files,
         ledger_lines=site.ledger.head().seq,
         overdue=tuple(overdue),
         warnings=tuple(warnings),
         next=tuple(dict.fromkeys(then)),
     )
+
+
+def _files(site: OpenSite) -> Iterator[FileStatus]:
+    """Registered files that are there, the first due first."""
+    zones = {item.id: agreements.parse(item.envelope).zone.key for item in catalogue.agreements(site.db, None)}
+    for item in holdings.registered(site.db, None):
+        path = Path(item.path)
+        if os.path.lexists(path):
+            zone = zones.get(item.agreement, "UTC")
+            yield FileStatus(spoken_name(path), item.kind, item.agreement, item.delete_by, zone)
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:
