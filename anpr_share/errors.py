@@ -21,16 +21,18 @@ from typing import ClassVar
 class AnprShareError(Exception):
     """The root of all errors raised by this package.
 
-    ``message`` says what is wrong and where, in lower case without a full stop; ``hint`` says what to do next.
+    ``message`` says what is wrong and where, in lower case without a full stop; ``hint`` says what to do next; ``step``
+    is the number of the verification step that failed, where a bundle is refused.
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, step: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.step = step
 
 
 class UsageError(AnprShareError):
@@ -48,17 +50,10 @@ class InputError(AnprShareError):
 
 
 class VerificationError(AnprShareError):
-    """Something was proved bad.
-
-    ``step`` is the number of the verification step of the specification that failed, for bundles.
-    """
+    """Something was proved bad."""
 
     exit_code = 3
     code = "verification"
-
-    def __init__(self, message: str, *, hint: str | None = None, step: int | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.step = step
 
 
 class FormatError(VerificationError):
@@ -72,10 +67,6 @@ class PolicyError(AnprShareError):
 
     exit_code = 4
     code = "policy"
-
-    def __init__(self, message: str, *, hint: str | None = None, step: int | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.step = step
 
 
 class LockedError(AnprShareError):

@@ -198,7 +198,7 @@ def _require_ends(part: BinaryIO) -> None:
     part.seek(0)
     head = part.read(len(MAGIC))
     part.seek(-min(len(MAGIC), part.seek(0, os.SEEK_END)), os.SEEK_END)
-    tail = part.read()
+    tail = part.read(len(MAGIC))
     part.seek(0)
     # polars reads a plaintext file whatever key it is given; whoever can write to a store must not feed it one.
     if head != MAGIC or tail != MAGIC:

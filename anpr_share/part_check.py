@@ -40,7 +40,7 @@ from anpr_share.errors import AnprShareError, FormatError, StorageError, UsageEr
 from anpr_share.files import storage_errors
 from anpr_share.parquet import KEY_BYTES, PartFile, opening, scan_bytes, sink_part
 from anpr_share.parquet_layout import Limits, examine
-from anpr_share.periods import RESOLUTIONS, Window, day_start
+from anpr_share.periods import RESOLUTIONS, Window, day_end, day_start
 from anpr_share.tables.schema import DATES, check_release, load
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _message(job: PartJob) -> dict[str, Any]:
     if job.day is not None:
         if not job.window.contains(job.day) or job.day == date.max:
             raise _fault(job, "its day is outside the window")
-        bounds = day_start(job.day, job.zone), day_start(job.day + timedelta(days=1), job.zone)
+        bounds = day_start(job.day, job.zone), day_end(job.day, job.zone)
         times = [(bound - _EPOCH) // timedelta(microseconds=1) for bound in bounds]
         # A time that was floored over a change of the clocks is even by the offset after it.
         offsets = [_offset(instant, job.zone) for instant in (bounds[0], bounds[1] - timedelta(microseconds=1))]
@@ -311,6 +311,7 @@ def _answer(line: bytes, limits: PartLimits, seen: Seen) -> bytes:
     try:
         answer |= _check_one(json.loads(line), limits, seen)
     except AnprShareError as error:
+        # The system's own names of errors are in capitals, which no reason may have that a parent believes.
         answer |= {"reason": error.message.lower(), "storage": isinstance(error, StorageError)}
     return json.dumps(answer).encode() + b"\n"
 

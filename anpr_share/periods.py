@@ -31,6 +31,7 @@ __all__ = [
     "Duration",
     "Now",
     "Window",
+    "day_end",
     "day_of",
     "day_start",
     "delete_by",
@@ -145,6 +146,11 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
         return _EARLIEST if day.year == date.min.year else _LATEST
 
 
+def day_end(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which ``day`` is over in ``zone``, in UTC: 00:00 of the next, whatever length it has."""
+    return day_start(_next_day(day), zone)
+
+
 def day_of(instant: datetime, zone: ZoneInfo) -> date:
     """The date of an instant in ``zone``. Raises UsageError for a time without a zone."""
     try:
@@ -156,7 +162,7 @@ def day_of(instant: datetime, zone: ZoneInfo) -> date:
 def delete_by(day: date, limit: Duration, zone: ZoneInfo, ends: date | None = None) -> datetime:
     """When ``day`` must be gone: 00:00 of the date ``limit`` later, and never later than 00:00 after ``ends``."""
     due = day_start(limit.after(day), zone)
-    return due if ends is None else min(due, day_start(_next_day(ends), zone))
+    return due if ends is None else min(due, day_end(ends, zone))
 
 
 def is_expired(day: date, now: datetime, limit: Duration, zone: ZoneInfo, ends: date | None = None) -> bool:
@@ -250,7 +256,7 @@ def windows(first: date, last: date, every: Duration | None) -> tuple[Window, ..
 
 def window_key_dies(window_last: date, created: datetime, zone: ZoneInfo) -> datetime:
     """When a window's one-time key dies: 30 days after the later of the window's end and the request's creation."""
-    end = max(day_start(_next_day(window_last), zone), _aware(created).astimezone(UTC))
+    end = max(day_end(window_last, zone), _aware(created).astimezone(UTC))
     return end + WINDOW_KEY_LIFE if end < _LATEST - WINDOW_KEY_LIFE else _LATEST
 
 

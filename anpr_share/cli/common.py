@@ -2,11 +2,13 @@
 
 A command is a function whose first argument is the `Invocation`, registered with `command`::
 
-    @command(app, "status", panel="Site")
     def status(invocation: Invocation) -> Outcome:
         '''One screen: what is held, what is deleted next.'''
-        found = read_status(invocation.site, now=invocation.clock())
-        return Outcome(found, lines=status_lines(found), answer=not found.overdue)
+        with opened(invocation, unlock=False) as site:
+            result = status(site)
+        return Outcome(result, lines=status_lines(result), answer=not result.overdue)
+
+    command(program, "status", panel="Site", example="anpr-share status")(status)
 
 `command` adds ``--site --json --passphrase-file --actor --quiet`` to its signature, as `group` does to a group of
 commands and the main program to itself. So each option may stand anywhere, and the last one given wins.
@@ -33,7 +35,7 @@ from anpr_share.cli import failures
 from anpr_share.errors import LockedError, UsageError
 from anpr_share.reports import terminal
 
-PANELS = ("Start", "Extracts", "Site", "Exchange", "Research", "Retention", "Audit", "Training")
+PANELS = ("Start", "Extracts", "Site", "Exchange", "Research", "Audit")
 """The headings of ``--help``, in order."""
 
 PASSPHRASE_VARIABLE = "ANPR_SHARE_PASSPHRASE_FILE"  # noqa: S105 # the name of a variable that names a file

@@ -88,8 +88,8 @@ def report(error: BaseException, *, command: str, json: bool) -> int:
 def explain(error: BaseException) -> Failure:
     """What may be told about an error."""
     if isinstance(error, AnprShareError):
-        step = getattr(error, "step", None)
-        return Failure(error.exit_code, error.code, error.message, error.hint or _next_step(error, step), step)
+        hint = error.hint or _next_step(error)
+        return Failure(error.exit_code, error.code, error.message, hint, error.step)
     if isinstance(error, click.ClickException):
         message, hint = _usage(error)
         return Failure(2, "usage", message, hint)
@@ -105,9 +105,9 @@ def explain(error: BaseException) -> Failure:
     return Failure(INTERNAL, "internal", f"internal error ({type(error).__name__}) at {where}", hint)
 
 
-def _next_step(error: AnprShareError, step: int | None) -> str | None:
+def _next_step(error: AnprShareError) -> str | None:
     """What to do about bytes that are not what they should be, wherever in them that was found."""
-    if step is not None:
+    if error.step is not None:
         return "nothing was loaded; tell the sender which step failed, and ask for the bundle anew"
     if isinstance(error, VerificationError):
         return "nothing was changed; get the file anew from where it came, or from a backup"

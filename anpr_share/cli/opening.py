@@ -23,7 +23,7 @@ _MAX_DOCUMENT = 16 * 1024 * 1024
 
 @contextmanager
 def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]:
-    """The site of this call; with ``unlock`` its passphrase is asked for. What recovery found is told."""
+    """The site of this call; with ``unlock`` its passphrase is asked for. What a killed command lost is told."""
     from anpr_share.site.layout import find_site
     from anpr_share.site.opened import OpenSite
 
@@ -32,7 +32,11 @@ def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]
     with OpenSite.open(root, passphrase=passphrase, clock=invocation.clock, actor=invocation.actor) as site:
         if site.restored:
             terminal.warn("this site was restored from a backup: its data and one-time keys are gone")
-        yield site
+        try:
+            yield site
+        finally:
+            for path in site.lost:
+                terminal.warn(f"{spoken_name(path)}, of an interrupted command, was removed before it was finished")
 
 
 def document(path: Path) -> bytes:

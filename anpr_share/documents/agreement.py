@@ -7,7 +7,7 @@ every listed party, and nobody else, has signed it with the listed key.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -197,7 +197,7 @@ class Agreement:
     @cached_property
     def ended(self) -> datetime:
         """When it is over: 00:00 after its last day."""
-        return periods.day_start(self.terms.ends + timedelta(days=1), self.zone)
+        return periods.day_end(self.terms.ends, self.zone)
 
     def identity(self, fingerprint: str) -> Identity | None:
         """The party with this fingerprint, if it is one."""

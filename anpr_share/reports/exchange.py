@@ -50,6 +50,7 @@ def export_lines(result: ExportResult) -> list[Line]:
         f"wrote {near(result.path)} ({size(result.bytes)})",
         f"days {result.first} to {result.last}, for {result.recipient}",
         Table(("table", "rows", ""), [row for table in result.tables for row in account(table)]),
+        f"delete the file here by {moment(result.delete_by, result.timezone)}",
     ]
     lines += [f"note: {warning}" for warning in result.warnings]
     lines.append(f"next: send it to {result.recipient}; when its receipt comes: anpr-share receipt accept FILE")
@@ -121,6 +122,7 @@ def load_lines(result: LoadResult) -> list[Line]:
     if result.again:
         return [
             f"bundle {result.bundle} was loaded before; nothing was changed",
+            *(f"note: {note}" for note in result.notes),
             f"wrote its receipt again: {near(result.receipt)}",
         ]
     lines: list[Line] = [
@@ -128,8 +130,8 @@ def load_lines(result: LoadResult) -> list[Line]:
         ", ".join(f"{number:,} {table}" for table, number in sorted(result.rows.items())),
     ]
     if result.expired:
-        lines.append(f"{count(result.expired, 'row')} had expired and were not kept")
-        lines += [f"note: {note}" for note in result.notes]
+        lines.append(f"not kept: {count(result.expired, 'row')}")
+    lines += [f"note: {note}" for note in result.notes]
     lines += [
         "its one-time key is destroyed: no copy of the bundle file can be opened any more",
         f"wrote a receipt: {near(result.receipt)}",
@@ -147,9 +149,12 @@ def receipt_lines(result: ReceiptResult) -> list[Line]:
     if result.path is not None:
         lines.append(f"wrote {near(result.path)}")
         lines.append(f"next: send it to {result.partner}, which does: anpr-share receipt accept FILE")
+    lines += [f"  refused: {refusal}" for refusal in result.refusals]
     if result.discrepancies:
         lines += [f"  disagrees: {fault}" for fault in result.discrepancies]
         lines.append(f"next: ask {result.partner} about it before more is exported")
+    elif result.compared and result.refusals:
+        lines.append(f"next: ask {result.partner} why, and see what the step means in the specification of bundles")
     elif result.compared:
         lines.append("  agrees with what this site exported")
     return lines

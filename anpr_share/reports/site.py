@@ -10,16 +10,17 @@ from anpr_share.reports.terminal import Table, near
 from anpr_share.reports.words import count, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
     from anpr_share.work.partners import PartnerResult
     from anpr_share.work.setup import SetupResult
-    from anpr_share.work.status import AgreementStatus, RequestStatus, StatusResult
+    from anpr_share.work.status import AgreementStatus, FileStatus, RequestStatus, StatusResult
 
 
 _WINDOWS_SHOWN = 6
+_FILES_SHOWN = 6
 
 
 def init_lines(result: SetupResult) -> list[Line]:
@@ -80,6 +81,8 @@ def status_lines(result: StatusResult) -> list[Line]:
         lines += ["", *_agreement_lines(agreement, result.role)]
     if result.requests:
         lines += ["", *_request_lines(result.requests, "from" if result.role == "police" else "to")]
+    if result.files:
+        lines += ["", *_file_lines(result.files)]
     if result.overdue or result.warnings:
         lines.append("")
     lines += [f"overdue: {text}" for text in result.overdue]
@@ -109,6 +112,15 @@ def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
             f"  next due for deletion: {count(item.next_deletion_days, 'day')}, "
             f"hidden from {moment(item.next_deletion, item.timezone)} on"
         )
+    return lines
+
+
+def _file_lines(found: Sequence[FileStatus]) -> list[Line]:
+    """The registered files that must be deleted first, and how many others there are."""
+    rows = [(item.name, item.kind, moment(item.delete_by, item.timezone)) for item in found[:_FILES_SHOWN]]
+    lines: list[Line] = [Table(("file under retention", "", "delete by"), rows)]
+    if len(found) > _FILES_SHOWN:
+        lines.append(f"and {len(found) - _FILES_SHOWN} more; --json lists them all")
     return lines
 
 
@@ -145,13 +157,25 @@ def ledger_lines(entries: Sequence[Entry], head: int) -> list[Line]:
             for entry in entries
         ],
     )
-    reasons = [
-        f"  line {entry.seq}: {key}: {entry.details[key]}"
-        for entry in entries
-        for key in ("purpose", "reason", "authority")
-        if isinstance(entry.details.get(key), str)
-    ]
-    return [shown, *(["", "why:", *reasons] if reasons else []), "", f"{len(entries)} of {head} lines; --json has more"]
+    more = [f"  line {entry.seq}: {said}" for entry in entries if (said := "; ".join(_said(entry)))]
+    return [shown, *(["", *more] if more else []), "", f"{len(entries)} of {head} lines; --json has more"]
+
+
+def _said(entry: Entry) -> Iterator[str]:
+    """What a line says of who had what from whom, and why."""
+    found = entry.details
+    if isinstance(found.get("recipient"), str):
+        yield f"to {found['recipient']}"
+    if isinstance(found.get("sender"), str):
+        yield f"from {found['sender']}"
+    if isinstance(found.get("first"), str):
+        yield f"{found['first']} to {found.get('last')}"
+    rows = found.get("rows")
+    if isinstance(rows, dict):
+        yield ", ".join(f"{number} {table}" for table, number in rows.items())
+    for key in ("purpose", "reason", "authority"):
+        if isinstance(found.get(key), str):
+            yield f"{key}: {found[key]}"
 
 
 def _numbers(lines: Sequence[int]) -> str:

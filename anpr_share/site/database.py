@@ -3,9 +3,9 @@
 Guarantees: ``site.db`` is ``main``, ``keys.db`` is ``keys`` and ``vault.db`` is ``vault``; a transaction over them is
 atomic (rollback journals, never WAL, whose transactions are atomic for each file alone); what is deleted is overwritten
 (``secure_delete``); nothing is spilt to temporary files, nor to the databases before a commit, so that readers are
-not kept out; a file whose schema is not exactly ours is refused, so that a
-planted trigger or view never runs; and so is a journal that would have SQLite delete another file (see
-:mod:`anpr_share.site.journals`). SQLite's own error texts, which may hold anything, never come out.
+not kept out; a file whose schema is not exactly ours is refused, so that a planted trigger or view never runs; and so
+is a journal that would have SQLite delete another file (see :mod:`anpr_share.site.journals`). SQLite's own error texts,
+which may hold anything, never come out.
 
 Connections belong to one thread. Another thread opens its own, which is cheap (a millisecond).
 """

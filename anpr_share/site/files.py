@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 DIRECTORY_MODE = 0o700
 
 
-def sync_file(path: Path) -> None:
-    """Make the content of a file durable."""
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def require_space(directory: Path, size: int) -> None:
     """Raise :class:`StorageError` if the disk of a directory, be it made or not, has not so many bytes free."""
     with storage_errors("the free space of the disk cannot be read"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.errors import PolicyError
-from anpr_share.site.records import add, find, one, put
+from anpr_share.site.records import find, one, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +80,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class HeldDay:
-    """A day of a table that is held, or was, from one force: it is not loaded twice."""
+    """A day of a table that is held, or was, from one force: while its key is there, it is not loaded twice."""
 
     TABLE: ClassVar[str] = "held_day"
     KEY: ClassVar[tuple[str, ...]] = ("agreement", "source", "tbl", "day")
@@ -229,9 +229,9 @@ def parts(
 
 
 def held_bundles(connection: Connection, agreement: str) -> frozenset[str]:
-    """The bundles of which a part is still recorded."""
+    """The bundles of which anything is held still: a day's key is there."""
     return frozenset(
-        row[0] for row in connection.rows("SELECT DISTINCT bundle FROM part WHERE agreement = ?", agreement)
+        row[0] for row in connection.rows("SELECT DISTINCT bundle FROM keys.day_key WHERE agreement = ?", agreement)
     )
 
 
@@ -241,21 +241,35 @@ def remove_parts(connection: Connection, bundle_id: str, tbl: str, day: str) -> 
 
 
 def held_days(connection: Connection, vault: Vault | None, agreement: str, source: str, tbl: str) -> frozenset[HeldDay]:
-    """The days of a table that are or were held from a force, and not recalled."""
+    """The days of a table that are held from a force: their keys are there, as they are not after a restore."""
     where = "agreement = ? AND source = ? AND tbl = ?"
-    return frozenset(find(connection, HeldDay, vault, where, agreement, source, tbl))
+    found = find(connection, HeldDay, vault, where, agreement, source, tbl)
+    keys = frozenset(key_places(connection))
+    return frozenset(item for item in found if KeyPlace(agreement, tbl, item.day, item.bundle) in keys)
 
 
 def hold(connection: Connection, vault: Vault, days: Iterable[HeldDay]) -> None:
-    """Record days as held. Raises :class:`PolicyError` if one is held already from that force."""
+    """Record days as held; what is recorded of them and lost its key is forgotten.
+
+    Raises :class:`PolicyError` if one is held already from that force.
+    """
+    taken: dict[tuple[str, str, str], set[str]] = {}
     for item in days:
-        if item.day in {held.day for held in held_days(connection, vault, item.agreement, item.source, item.tbl)}:
+        place = (item.agreement, item.source, item.tbl)
+        if place not in taken:
+            taken[place] = {held.day for held in held_days(connection, vault, *place)}
+        if item.day in taken[place]:
             raise PolicyError(
                 f"{item.tbl} of {item.day} is already held from this force",
                 hint="the force corrects a day with a recall notice, and then it is asked for anew",
                 step=5,
             )
-        add(connection, item, vault)
+        put(connection, item, vault)
+        taken[place].add(item.day)
+        connection.execute(
+            "DELETE FROM part WHERE agreement = ? AND source = ? AND tbl = ? AND day = ? AND bundle <> ?",
+            (*place, item.day, item.bundle),
+        )
 
 
 def coverage(connection: Connection, vault: Vault | None, agreement: str) -> tuple[Coverage, ...]:

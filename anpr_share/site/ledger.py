@@ -170,10 +170,9 @@ class Ledger:
     ) -> Head:
         """Add a line inside the caller's transaction, which alone keeps two processes from writing the same number.
 
-        A time before the last line's is taken to be the last
-        line's, except for ``clock-reset``. Text that a person wrote has passed :func:`check_purpose` before. ``vault``
-        proves a line that only a command with it may log. Raises :class:`UsageError` for a line that no reader would
-        accept.
+        A time before the last line's is taken to be the last line's, except for ``clock-reset``. Text that a person
+        wrote has passed :func:`check_purpose` before. ``vault`` proves a line that only a command with it may log.
+        Raises :class:`UsageError` for a line that no reader would accept.
         """
         if not self._connection.in_transaction:
             raise RuntimeError("a ledger line is appended inside a transaction")

@@ -69,8 +69,8 @@ class OpenSite:
         self.actor = None if actor is None else check_purpose(actor, "actor")
         self.restored = False
         """Whether this opening found the site restored from a backup, without its keys."""
-        self.recovery = publication.Recovery()
-        """What the last :meth:`writing` found of a killed command."""
+        self.lost: list[Path] = []
+        """Files that a killed command had decided on, and that were gone when :meth:`writing` came to finish them."""
         self._db = db
         self._thread = threading.get_ident()
         self._clock = clock
@@ -250,19 +250,19 @@ class OpenSite:
                 sealing.seal(self.db, self.vault)
 
     @contextmanager
-    def writing(self) -> Iterator[publication.Recovery]:
+    def writing(self) -> Iterator[None]:
         """Be the one command that writes, after doing what a killed one left undone. May be nested.
 
-        Yields what was recovered. Raises :class:`StorageError` if another command does not finish in time.
+        Raises :class:`StorageError` if another command does not finish in time.
         """
         if self._writing:
-            yield self.recovery
+            yield
             return
         with database.writer_lock(self.paths, timeout=self._lock_seconds):
             self._writing = True
             try:
-                self.recovery = publication.recover(self.db, self.paths)
-                yield self.recovery
+                self.lost += publication.recover(self.db, self.paths).lost
+                yield
             finally:
                 self._writing = False
 

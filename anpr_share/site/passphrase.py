@@ -1,6 +1,6 @@
 """The file that holds a passphrase, read in one way by the program and the library.
 
-Guarantees: little more than :data:`PASSPHRASE_LIMIT` bytes are read; an empty file is no passphrase; no message holds
+Guarantees: little more than what the longest passphrase has is read; an empty file is no passphrase; no message holds
 any of it.
 """
 
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from anpr_share.errors import LockedError
 from anpr_share.files import storage_errors
+from anpr_share.site.vault import MAX_PASSPHRASE_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSPHRASE_LIMIT = 4096
-"""Bytes of a passphrase file: more is some other file, given by mistake."""
 _HINT = "name the file that holds the passphrase of this site"
 
 
@@ -30,13 +29,13 @@ def read_passphrase(path: Path) -> tuple[bytes, bool]:
     with storage_errors("the passphrase file cannot be read"):
         try:
             with path.open("rb") as file:
-                text = file.read(PASSPHRASE_LIMIT + 1)
+                text = file.read(MAX_PASSPHRASE_BYTES + len(b"\r\n") + 1)
                 mode = os.fstat(file.fileno()).st_mode
         except FileNotFoundError:
             raise LockedError("the passphrase file does not exist", hint=_HINT) from None
-    if len(text) > PASSPHRASE_LIMIT:
-        raise LockedError("the passphrase file is too long to be one", hint=_HINT)
     text = text.removesuffix(b"\n").removesuffix(b"\r") if text.endswith(b"\r\n") else text.removesuffix(b"\n")
+    if len(text) > MAX_PASSPHRASE_BYTES:
+        raise LockedError("the passphrase file is too long to be one", hint=_HINT)
     if not text:
         raise LockedError("the passphrase file is empty", hint=_HINT)
     return text, os.name == "posix" and bool(mode & (stat.S_IRWXG | stat.S_IRWXO))

@@ -65,11 +65,6 @@ class Recovery:
     lost: tuple[Path, ...] = ()
     waiting: tuple[Path, ...] = ()
 
-    @property
-    def nothing(self) -> bool:
-        """Whether there was nothing to recover."""
-        return not (self.finished or self.discarded or self.lost or self.waiting)
-
 
 def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple[Publication, ...]:
     """Record files that are about to be written, in a transaction of its own; makes directories in the store alone.
@@ -132,7 +127,11 @@ def commit(connection: Connection, publications: Sequence[Publication]) -> None:
 def finish(connection: Connection, paths: Paths, publications: Sequence[Publication]) -> None:
     """Give committed files their final names and forget them. Raises :class:`StorageError` if one cannot have it."""
     outcome = _settle(connection, paths, {item.id for item in publications})
-    if outcome.lost or outcome.waiting:
+    if outcome.lost:
+        raise StorageError(
+            "a file was removed before it got its final name", hint="see who else can write where it was to go"
+        )
+    if outcome.waiting:
         raise StorageError(
             "a finished file cannot be given its final name", hint="anpr-share status says what is in its way"
         )

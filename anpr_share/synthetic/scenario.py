@@ -72,9 +72,12 @@ class Scenario:
             ("shared", 0, 1),
         ):
             if not least <= getattr(self, name) <= most:
-                raise UsageError(f"{name} must be from {least} to {most}")
+                raise UsageError(f"{name} must be from {least} to {most}", hint="change it in the scenario")
         if self.vehicles * STRIDE > CAPACITY:
-            raise UsageError(f"there are made-up plates for {CAPACITY // STRIDE} vehicles a force, and this needs more")
+            raise UsageError(
+                f"there are made-up plates for {CAPACITY // STRIDE} vehicles a force, and this needs more",
+                hint="take fewer reads a day, fewer days, or a smaller share of distinct plates",
+            )
 
     @property
     def rows(self) -> int:

@@ -57,10 +57,13 @@ class TargetPlan:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (UsageError)."""
         if not 0 <= self.found_by_both <= self.found <= self.rows:
-            raise UsageError("targets found by both are some of those found, and these some of the rows")
+            raise UsageError(
+                "targets found by both are some of those found, and these some of the rows",
+                hint="change found_by_both, found or rows in the plan",
+            )
         for name in ("missing", "several", "victims", "handling_c"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be from 0 to 1")
+                raise UsageError(f"{name} must be from 0 to 1", hint="change it in the plan")
 
 
 def targets(scenario: Scenario, plan: TargetPlan | None = None) -> pl.DataFrame:
@@ -105,7 +108,10 @@ def _found(scenario: Scenario, plan: TargetPlan) -> pl.Series:
     own = everybody.filter(~pl.col("shared"))["vehicle"]
     wanted = plan.found - plan.found_by_both
     if both.len() < plan.found_by_both or own.len() < wanted:
-        raise UsageError("the scenario has too few vehicles for so many targets to be found")
+        raise UsageError(
+            "the scenario has too few vehicles for so many targets to be found",
+            hint="take fewer targets, or more reads a day",
+        )
     step = max(1, own.len() // max(1, wanted))
     return pl.concat([both, own.gather_every(step, offset=chosen % step).head(wanted)])
 

@@ -197,7 +197,7 @@ def _moves(scenario: Scenario, day: Day) -> pl.DataFrame:
 
 
 def _has_habit(scenario: Scenario, vehicle: pl.Expr) -> pl.Expr:
-    """Whether a vehicle has a habitual misreading: every so-manieth has."""
+    """Whether a vehicle has a habitual misreading: every n-th one."""
     before, after = (vehicle.cast(pl.UInt64) + n for n in (0, 1))
     up_to_it, with_it = (count * scenario.misreadings // scenario.vehicles for count in (before, after))
     return with_it > up_to_it

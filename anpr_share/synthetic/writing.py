@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from anpr_share.errors import StorageError, UsageError
+from anpr_share.errors import UsageError
+from anpr_share.files import storage_errors
 from anpr_share.synthetic.draws import below, mixed
 from anpr_share.synthetic.targets import TargetPlan, targets
 from anpr_share.synthetic.traffic import reads
@@ -89,15 +90,12 @@ def write_reads_csv(path: Path, scenario: Scenario, layout: str = "plain") -> in
         raise UsageError("no such layout", hint=f"layouts are {', '.join(LAYOUTS)}")
     columns, delimiter, header, time_format = LAYOUTS[layout]
     rows = 0
-    try:
-        with path.open("xb") as file:
-            for frame in reads(scenario):
-                columns(frame).write_csv(
-                    file, separator=delimiter, include_header=header and rows == 0, datetime_format=time_format
-                )
-                rows += frame.height
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or 'cannot be written'}") from None
+    with storage_errors("the extract cannot be written"), path.open("xb") as file:
+        for frame in reads(scenario):
+            columns(frame).write_csv(
+                file, separator=delimiter, include_header=header and rows == 0, datetime_format=time_format
+            )
+            rows += frame.height
     return rows
 
 
@@ -108,9 +106,6 @@ def write_targets_csv(path: Path, scenario: Scenario, plan: TargetPlan | None = 
         StorageError: the file exists, or cannot be written.
     """
     frame = targets(scenario, plan)
-    try:
-        with path.open("xb") as file:
-            frame.write_csv(file)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or 'cannot be written'}") from None
+    with storage_errors("the targets cannot be written"), path.open("xb") as file:
+        frame.write_csv(file)
     return frame.height

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from anpr_share.errors import InputError, StorageError, UsageError
+from anpr_share.files import recorded
 from anpr_share.tables.blocks import TextBlocks, container_of, opened
 from anpr_share.tables.columnar import ParquetReader
 from anpr_share.tables.delimited import RAGGED, find_columns, read_rows
@@ -137,7 +138,8 @@ def open_extract(paths: Sequence[str | Path], profile: Profile, fields: Sequence
         fields: the profile's fields that are needed; nothing else is read.
 
     Raises:
-        UsageError: no file, a file given twice, or a field that the profile does not map.
+        UsageError: no file, a file given twice or with a name that cannot be recorded, or a field that the profile
+            does not map.
         StorageError: a file is not there.
         InputError: a file's header lacks or doubles a needed column.
         FormatError: a Parquet file is damaged or encrypted.
@@ -145,6 +147,7 @@ def open_extract(paths: Sequence[str | Path], profile: Profile, fields: Sequence
     found: dict[Path, Path] = {}
     for path in [file for given in paths for file in _expand(str(given))]:
         where = path.resolve()
+        recorded(where)  # an export will have to, at its very end
         if where in found:
             raise UsageError(f"{spoken_name(path)} is given twice", hint="its rows would count twice")
         found[where] = path

@@ -55,9 +55,8 @@ class CheckReport:
 
     ``split`` is how many rows more there are because cells held several plates. ``families`` and ``ambiguous`` are of
     the accepted rows, as are ``earliest`` and ``latest`` (of reads). ``resolved`` counts the local times that the
-    profile's settings resolved; ``notes`` say what a person should look at. ``expected`` says of the rules that
-    rows fail
-    how the profile or the schema wants a cell, where it does.
+    profile's settings resolved; ``notes`` say what a person should look at. ``expected`` says of the rules that rows
+    fail how the profile or the schema wants a cell, where it does.
     """
 
     table: str
@@ -181,6 +180,8 @@ def _add(counts: dict[str, int], values: pl.Series) -> None:
 @contextmanager
 def rejects_file(path: Path, files: Sequence[str]) -> Iterator[Callable[[int, pl.DataFrame], None]]:
     """As `writing_rejects`, and the file appears whole at the end, or not at all.
+
+    That nothing stands in its place is looked at first and last; what comes there in the moment after is replaced.
 
     Raises:
         StorageError: it cannot be written, or is there already: it may be the extract itself.

@@ -145,8 +145,13 @@ def check_release(frame: pl.DataFrame, schema: TableSchema, columns: Sequence[st
             rules.append((~cell.str.contains(_whole(field.pattern))).alias(f"{name}:pattern"))
         if field.enum is not None:
             rules.append((~cell.is_in(field.enum)).alias(f"{name}:enum"))
+        bounds = []
         if field.minimum is not None:
-            rules.append((cell < field.minimum).alias(f"{name}:range"))
+            bounds.append(cell < field.minimum)
+        if field.maximum is not None:
+            bounds.append(cell > field.maximum)
+        if bounds:
+            rules.append(pl.any_horizontal(bounds).alias(f"{name}:range"))
     if not rules:
         return {}
     counts = frame.select(rule.fill_null(value=False).sum() for rule in rules).row(0, named=True)

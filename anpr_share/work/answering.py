@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.model import short_text
 from anpr_share.documents.request import Request, RequestedWindow
 from anpr_share.errors import InputError, PolicyError
-from anpr_share.files import storage_errors
+from anpr_share.files import recorded, storage_errors
 from anpr_share.periods import Now
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, publication, records
@@ -91,10 +91,10 @@ class Answer:
             return PolicyError(
                 f"the window {days} of the request has expired", hint="have the university ask for the days anew"
             )
-        if self.now.instant < periods.day_start(window.last + timedelta(days=1), zone):
+        if self.now.instant < periods.day_end(window.last, zone):
             return PolicyError(
                 f"the window {days} of the request has not ended yet",
-                hint=f"export on {window.last + timedelta(days=1)} or later ({zone.key})",
+                hint=f"export it when {window.last} is over ({zone.key})",
             )
         return None
 
@@ -183,7 +183,7 @@ def register(
     """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
     vault = site.require_vault()
     for path in paths:
-        name = str(path.resolve())
+        name = recorded(path.resolve())
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ?", name, agreement.id)
         earliest = due if known is None else min(due, known.delete_by)
         records.put(site.db, holdings.Registered(name, kind, agreement.id, earliest, site.now()), vault)

@@ -198,6 +198,7 @@ def verify_to_keys(site: OpenSite, file: BinaryIO, opened: Opened, sender: Ident
     if key is None:
         raise LockedError(
             "the one-time key of this window is not here",
+            step=7,
             hint="it was destroyed, or this site was restored from a backup: ask for the days anew",
         )
     [box] = [member for member in opened.members if member.name == KEYS_NAME]

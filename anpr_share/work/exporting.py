@@ -64,7 +64,9 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was exported. ``tables`` are the accounts of the quality record; ``warnings`` are for a person."""
+    """What was exported. ``tables`` are the accounts of the quality record; by ``delete_by`` the bundle file must be
+    destroyed here; ``warnings`` are for a person.
+    """
 
     bundle: str
     path: Path
@@ -74,6 +76,8 @@ class ExportResult:
     first: date
     last: date
     tables: tuple[manifests.TableQuality, ...]
+    delete_by: datetime
+    timezone: str
     warnings: tuple[str, ...]
 
 
@@ -139,6 +143,7 @@ class _Export:
         self.keys: dict[tuple[str, str], bytes] = {}
         self.parts: dict[str, list[manifests.Part]] = {}
         self.files: dict[str, Path] = {}
+        self.rows = self.bytes = 0
         self.accounts: list[manifests.TableQuality] = []
         self.extracts: list[tuple[tuple[Path, ...], datetime]] = []
         self.target_vehicles: frozenset[str] = frozenset()
@@ -182,6 +187,7 @@ class _Export:
             targets=self.target_vehicles,
             on_rejects=on_rejects,
         )
+        self._warn_of_others()
         pipeline.read(extract, self.progress)
         for day, n, frame in ahead(pipeline.parts()):
             self._write("reads", day.isoformat(), n, frame)
@@ -192,6 +198,19 @@ class _Export:
         self._warn_about_reach(pipeline)
         self._register(extract.paths, "reads", min(pipeline.days_seen))
         self.accounts.append(accounting.account("reads", tally, self.window.window))
+
+    def _warn_of_others(self) -> None:
+        """A university refuses a day that it holds already."""
+        window, site = self.window.window, self.site
+        others = [
+            item
+            for item in holdings.bundles(site.db, site.vault, direction="exported", agreement=self.agreement.id)
+            if item.partner == self.answer.university.site and item.first <= window.last and window.first <= item.last
+        ]
+        for item in others[:1]:
+            self.warnings.append(
+                f"days of this window were exported to the same university before, on {item.created:%Y-%m-%d}"
+            )
 
     def _warn_about_reach(self, pipeline: ReadsPipeline) -> None:
         window, days = self.window.window, pipeline.days_seen
@@ -221,13 +240,14 @@ class _Export:
                 sha256=written.sha256,
             )
         )
+        self.rows += written.rows if table == "reads" else 0
+        self.bytes += written.bytes
         self._require_within_limits()
 
     def _require_within_limits(self) -> None:
         """Refuse what every recipient would refuse, before more of it is written."""
-        parts = [part for table in self.parts.values() for part in table]
-        rows, size = sum(part.rows or 0 for part in parts), sum(part.bytes for part in parts)
-        if (over := manifests.LIMITS.exceeded(parts=len(parts), rows=rows, size=size)) is not None:
+        over = manifests.LIMITS.exceeded(parts=len(self.files), rows=self.rows, size=self.bytes)
+        if over is not None:
             raise InputError(
                 f"the bundle would have more {over} than a bundle may have",
                 hint="ask the university for shorter windows, such as anpr-share request --every P7D",
@@ -311,14 +331,8 @@ class _Export:
             )
             for paths, due in self.extracts:
                 answering.register(site, "extract", paths, self.agreement, due)
-            oldest = date.fromisoformat(self.parts["reads"][0].day)
-            answering.register(
-                site,
-                "output",
-                [item.final for item in files],
-                self.agreement,
-                self.agreement.delete_by("reads", oldest),
-            )
+            due = self.agreement.delete_by("reads", date.fromisoformat(self.parts["reads"][0].day))
+            answering.register(site, "output", [item.final for item in files], self.agreement, due)
             site.record("alteration", self.bundle, {"agreement": self.agreement.digest, "rows": rows})
             site.record(
                 "disclosure",
@@ -344,6 +358,8 @@ class _Export:
             first=window.first,
             last=window.last,
             tables=tuple(self.accounts),
+            delete_by=due,
+            timezone=self.agreement.zone.key,
             warnings=tuple(self.warnings),
         )
 

@@ -53,9 +53,8 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded. ``expired`` are rows not kept because their time was up; ``again`` if it had been loaded.
-
-    ``notes`` are for a person.
+    """What was loaded. ``expired`` are rows not kept: their time was up, or newer targets are held; ``again`` if it had
+    been loaded. ``notes`` are for a person.
     """
 
     bundle: str
@@ -73,6 +72,8 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
 
     A bundle that is loaded already only has its receipt written again. Raises as the steps do.
     """
+    if site.identity.role != "university":
+        raise PolicyError("only a university loads bundles", hint="a force makes them: anpr-share export")
     site.require_vault()
     with site.writing():
         _finish_deletions(site)
@@ -173,7 +174,7 @@ class _Plan:
 
 
 def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
-    """The targets held from this sender, and whether they are of a newer bundle than this one."""
+    """The targets recorded from this sender, and whether any that are held are of a newer bundle than this one."""
     parts = tuple(
         part
         for part in holdings.parts(
@@ -182,9 +183,11 @@ def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Pa
         if part.source == verified.standing.sender.site
     )
     created = verified.opened.manifest.created
+    held = holdings.held_bundles(site.db, verified.standing.agreement.id)
     newer = any(
-        (held := holdings.bundle(site.db, site.require_vault(), part.bundle)) is not None and held.created > created
+        (known := holdings.bundle(site.db, site.require_vault(), part.bundle)) is not None and known.created > created
         for part in parts
+        if part.bundle in held
     )
     return parts, newer
 
@@ -203,10 +206,11 @@ def _commit(
     rows: dict[str, int] = {}
     expired = 0
     days: dict[tuple[str, str], receipts.LoadedDay] = {}
+    kept = frozenset(plan.kept)
     for place in plan.every:
         table, day, _ = place
         count = written[place].rows
-        taken, gone = (count, 0) if place in plan.kept else (0, count)
+        taken, gone = (count, 0) if place in kept else (0, count)
         before = days.get((table, day))
         days[table, day] = receipts.LoadedDay(
             table=table,  # type: ignore[arg-type]  # a table of a parsed manifest
@@ -392,13 +396,17 @@ def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt
         for day in loaded.days:
             rows[day.table] = rows.get(day.table, 0) + day.rows
             expired += day.expired
-    return LoadResult(manifest.bundle, known.agreement, known.partner, rows, expired, again=True, receipt=path)
+    notes = []
+    if sum(rows.values()) and manifest.bundle not in holdings.held_bundles(site.db, known.agreement):
+        notes.append("nothing of it is held here any more: days that may still be held must be asked for anew")
+    return LoadResult(
+        manifest.bundle, known.agreement, known.partner, rows, expired, again=True, receipt=path, notes=tuple(notes)
+    )
 
 
 def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> None:
     """One ledger entry, and one line of the next receipt, for a bundle that was refused."""
     manifest = state.opened.manifest if state.opened is not None else None
-    step = getattr(error, "step", None)
     with site.transaction():
         records.add(
             site.db,
@@ -409,7 +417,7 @@ def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> No
                 file=state.digest,
                 bundle=manifest.bundle if manifest is not None else None,
                 manifest=state.opened.envelope.digest if state.opened is not None else None,
-                step=step,
+                step=error.step,
                 reason=error.code,
                 at=site.now(),
             ),
@@ -417,6 +425,6 @@ def _record_refusal(site: OpenSite, state: Arrival, error: AnprShareError) -> No
         site.record(
             "load-refused",
             manifest.bundle if manifest is not None else "unknown",
-            {"file": state.digest, "reason": error.code, "step": step},
+            {"file": state.digest, "reason": error.code, "step": error.step},
         )
     site.checkpoint()

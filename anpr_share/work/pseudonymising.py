@@ -6,6 +6,7 @@ owner alone; it and its extract are registered, so that their deletion is known 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +18,10 @@ from polars.io.plugins import register_io_source
 
 from anpr_share import periods
 from anpr_share.errors import PolicyError, StorageError, UsageError
+from anpr_share.files import storage_errors
 from anpr_share.memory import ran_out_of_memory
 from anpr_share.site import publication
-from anpr_share.site.files import open_private, sync_file
+from anpr_share.site.files import open_private
 from anpr_share.tables import schema
 from anpr_share.work import accounting, agreements, answering
 from anpr_share.work.minimising import open_reads, reads_pipeline
@@ -126,14 +128,15 @@ def _write(frames: Iterator[pl.DataFrame], table: str, columns: tuple[str, ...],
         yield from frames
 
     lazy = register_io_source(source, schema=schema.load("release", table).polars(columns))
-    with open_private(target) as file:
+    with storage_errors("the output cannot be written"), open_private(target) as file:
         try:
             if suffix == ".csv":
                 lazy.sink_csv(file, datetime_format=TIME_FORMAT, engine="streaming")
             else:
                 lazy.sink_parquet(file, engine="streaming")
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except pl.exceptions.PolarsError as error:
             if ran_out_of_memory(error):
                 raise
             raise StorageError("the output cannot be written", hint="is the disk full?") from None
-    sync_file(target)
+        file.flush()
+        os.fsync(file.fileno())

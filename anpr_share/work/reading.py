@@ -120,7 +120,8 @@ def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.La
 
     The columns of reads, then those of targets but ``vehicle`` (``source`` and ``day`` of the target are
     ``target_source`` and ``target_day``), and ``during_offence``: whether the read's day lies from ``offence_from`` to
-    ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null.
+    ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null. Targets are those
+    that were live when it began; reads that expire meanwhile are left out.
     """
     terms = _terms(site, agreement)
     look = _Look(site, terms.id, check_purpose(purpose), "combination", ("reads", "targets"))

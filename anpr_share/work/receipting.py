@@ -30,7 +30,9 @@ from anpr_share.work import agreements, partners
 
 @dataclass(frozen=True, slots=True)
 class ReceiptResult:
-    """One receipt; ``discrepancies`` say in words where it disagrees with what was exported."""
+    """One receipt; ``discrepancies`` say in words where it disagrees with what was exported, if it was ``compared``, as
+    those are that came; ``refusals`` say what was refused.
+    """
 
     receipt: str
     agreement: str
@@ -40,12 +42,9 @@ class ReceiptResult:
     deleted: int
     at: datetime
     discrepancies: tuple[str, ...]
+    refusals: tuple[str, ...]
+    compared: bool
     path: Path | None = None
-
-    @property
-    def compared(self) -> bool:
-        """Whether this is a receipt that came, and so was compared with what was exported."""
-        return self.path is None
 
 
 def sign_receipt(
@@ -86,6 +85,10 @@ def reprint(site: OpenSite, path: Path, data: bytes) -> None:
 
 def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:
     """A receipt for everything loaded, refused or deleted since the last one to this force."""
+    if site.identity.role != "university":
+        raise PolicyError(
+            "only a university makes receipts", hint="a force takes them in: anpr-share receipt accept FILE"
+        )
     agreement = agreements.current(site, agreement_id)
     force = agreement.party(to)
     if force is None or force.role != "police":
@@ -147,9 +150,8 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
                 site.record("receipt-made", agreement.id, {"receipt": document.digest, "recipient": to})
                 publication.commit(site.db, files)
         site.checkpoint()
-    return ReceiptResult(
-        document.digest, agreement.id, to, len(loaded), len(refusals), len(deletions), now, (), files[0].final
-    )
+    made = receipts.parse(document.encode())[0]
+    return _result(agreement.id, to, made, document.digest, now, None, files[0].final)
 
 
 def accept(site: OpenSite, data: bytes) -> ReceiptResult:
@@ -194,37 +196,52 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
                     },
                 )
         site.checkpoint()
-    return ReceiptResult(
-        envelope.digest,
-        agreement.id,
-        party.site,
-        len(receipt.loaded),
-        len(receipt.refused),
-        len(receipt.deleted),
-        receipt.created,
-        discrepancies,
-    )
+    return _result(agreement.id, party.site, receipt, envelope.digest, receipt.created, discrepancies)
 
 
 def listed(site: OpenSite) -> tuple[ReceiptResult, ...]:
-    """All receipts that this site made or received, reconciled anew."""
+    """All receipts that this site made, those of loads first, or received, reconciled anew."""
     found = []
+    for bundle in holdings.bundles(site.db, site.vault, direction="loaded"):
+        if bundle.receipt is not None:
+            receipt, envelope = receipts.parse(bundle.receipt)
+            found.append(_result(bundle.agreement, bundle.partner, receipt, envelope.digest, bundle.at))
     for item in holdings.receipts(site.db):
         receipt, _ = receipts.parse(item.envelope)
-        faults = tuple(_discrepancies(site, receipt, item.partner)) if item.direction == "received" else ()
-        found.append(
-            ReceiptResult(
-                item.digest,
-                item.agreement,
-                item.partner,
-                len(receipt.loaded),
-                len(receipt.refused),
-                len(receipt.deleted),
-                item.at,
-                faults,
-            )
-        )
+        faults = tuple(_discrepancies(site, receipt, item.partner)) if item.direction == "received" else None
+        found.append(_result(item.agreement, item.partner, receipt, item.digest, item.at, faults))
     return tuple(found)
+
+
+def _result(
+    agreement: str,
+    partner: str,
+    receipt: Receipt,
+    digest: str,
+    at: datetime,
+    discrepancies: tuple[str, ...] | None = None,
+    path: Path | None = None,
+) -> ReceiptResult:
+    """``discrepancies`` is None for a receipt that was made here."""
+    return ReceiptResult(
+        digest,
+        agreement,
+        partner,
+        len(receipt.loaded),
+        len(receipt.refused),
+        len(receipt.deleted),
+        at,
+        discrepancies or (),
+        tuple(_refusal(item) for item in receipt.refused),
+        compared=discrepancies is not None,
+        path=path,
+    )
+
+
+def _refusal(item: Refused) -> str:
+    what = f"bundle {item.bundle}" if item.bundle is not None else f"a file with the SHA-256 {item.file}"
+    step = "" if item.step is None else f" at step {item.step} of 8"
+    return f"{what} on {item.at:%Y-%m-%d}{step} ({item.reason})"
 
 
 def _discrepancies(site: OpenSite, receipt: Receipt, partner: str) -> list[str]:

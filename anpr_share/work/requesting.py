@@ -62,6 +62,7 @@ def request(
     partners.require_pinned(site, force.fingerprint, who="the force")
     windows = periods.windows(first, last, every)
     _require_answerable(agreement, windows, now)
+    _require_new(site, agreement, force.site, windows)
     keys = [OpeningKey.generate() for _ in windows]
     document = requests.Request(
         format=1,
@@ -111,11 +112,25 @@ def _require_answerable(agreement: Agreement, windows: tuple[periods.Window, ...
     """A window is answered once its last day has ended, while the agreement is in force and that day may be kept."""
     if windows[-1].last >= agreement.terms.ends:
         raise PolicyError(
-            f"days from {agreement.terms.ends} on can't be answered: when they are over, so is the agreement",
+            f"days from {agreement.terms.ends} on cannot be answered: once they are over, so is it",
             hint=f"ask for days until {agreement.terms.ends - timedelta(days=1)}",
         )
     if agreement.is_expired("reads", windows[0].last, now):
         raise PolicyError(
             f"no read of {windows[0].first} to {windows[0].last} may be held any more",
             hint=f"ask for days from {agreement.oldest_kept('reads', now)} on",
+        )
+
+
+def _require_new(site: OpenSite, agreement: Agreement, force: str, windows: tuple[periods.Window, ...]) -> None:
+    """What would come is refused at step 5 if a day of it is held already, and takes the other days with it."""
+    held = {
+        periods.parse_day(item.day)
+        for item in holdings.held_days(site.db, site.require_vault(), agreement.id, force, "reads")
+    }
+    again = sorted(day for day in held if windows[0].first <= day <= windows[-1].last)
+    if again:
+        raise PolicyError(
+            f"{len(again)} of these days are held from this force already: {again[0]} to {again[-1]}",
+            hint="ask for the other days alone",
         )

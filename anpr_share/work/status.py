@@ -5,11 +5,14 @@ What is held is what a key is there for: a part that was recorded and has lost i
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from anpr_share import periods
 from anpr_share.documents import agreement as agreements
@@ -49,20 +52,21 @@ class AgreementStatus:
 
 @dataclass(frozen=True, slots=True)
 class WindowStatus:
-    """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, or ``expired``.
+    """One window of a request: ``answered``, ``open``, ``waiting`` for its last day to end, ``expired``, or ``lost``:
+    its one-time key is not here any more, so no answer opens.
 
     ``until`` is when its one-time key dies or the agreement ends: by then it must be answered, and the answer loaded.
     """
 
     first: date
     last: date
-    state: Literal["answered", "open", "waiting", "expired"]
+    state: Literal["answered", "open", "waiting", "expired", "lost"]
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStatus:
-    """One request: how many of its windows are answered, open (or waiting) and expired, and each of them."""
+    """One request: how many of its windows are answered, open (or waiting) and expired (or lost), and each of them."""
 
     request: str
     agreement: str
@@ -73,6 +77,17 @@ class RequestStatus:
     expired: int
     timezone: str
     windows: tuple[WindowStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """A file that lies under retention and is still where it was: an ``extract``, or an ``output`` made here."""
+
+    name: str
+    kind: str
+    agreement: str
+    delete_by: datetime
+    timezone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,7 @@ class StatusResult:
     partners: int
     agreements: tuple[AgreementStatus, ...]
     requests: tuple[RequestStatus, ...]
+    files: tuple[FileStatus, ...]
     ledger_lines: int
     overdue: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -114,9 +130,12 @@ def status(site: OpenSite) -> StatusResult:
     overdue = [
         f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
     ]
-    late = [item for item in holdings.registered(site.db, None) if item.delete_by <= now]
-    if late:
-        overdue.append(f"registered extracts and outputs past their delete-by: {len(late)}")
+    files = tuple(_files(site))
+    overdue += [
+        f"{item.name} ({item.kind}) was to be deleted by {item.delete_by.astimezone(ZoneInfo(item.timezone)):%Y-%m-%d}"
+        for item in files
+        if item.delete_by <= now
+    ]
     keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
     if site.restored or _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
@@ -124,22 +143,34 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
-    partners = sum(item.status == "pinned" for item in catalogue.partners(site.db, None))
-    then = _next_force(found, asked) if site.identity.role == "police" else _next_university(found, asked)
+    pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
+    trusted = [item for item in asked if item.partner in pinned]
+    then = _next_force(found, trusted) if site.identity.role == "police" else _next_university(found, trusted)
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
         role=site.identity.role,
         fingerprint=site.identity.fingerprint,
         now=now,
-        partners=partners,
+        partners=len(pinned),
         agreements=found,
         requests=asked,
+        files=files,
         ledger_lines=site.ledger.head().seq,
         overdue=tuple(overdue),
         warnings=tuple(warnings),
         next=tuple(dict.fromkeys(then)),
     )
+
+
+def _files(site: OpenSite) -> Iterator[FileStatus]:
+    """Registered files that are there, the first due first."""
+    zones = {item.id: agreements.parse(item.envelope).zone.key for item in catalogue.agreements(site.db, None)}
+    for item in holdings.registered(site.db, None):
+        path = Path(item.path)
+        if os.path.lexists(path):
+            zone = zones.get(item.agreement, "UTC")
+            yield FileStatus(spoken_name(path), item.kind, item.agreement, item.delete_by, zone)
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:
@@ -251,6 +282,7 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
 
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
+    keys = frozenset(holdings.onetime_places(site.db))
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
@@ -258,7 +290,15 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
-        windows = tuple(_window(request, item, agreement, now, is_used=item.first in used) for item in request.windows)
+        lost = {
+            item.first
+            for item in request.windows
+            if known.direction == "made" and (known.digest, item.first.isoformat()) not in keys
+        }
+        windows = tuple(
+            _window(request, item, agreement, now, is_used=item.first in used, is_lost=item.first in lost)
+            for item in request.windows
+        )
         states = Counter(item.state for item in windows)
         yield RequestStatus(
             known.digest,
@@ -267,21 +307,23 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             known.direction,
             states["answered"],
             states["open"] + states["waiting"],
-            states["expired"],
+            states["expired"] + states["lost"],
             agreement.zone.key,
             windows,
         )
 
 
 def _window(
-    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool
+    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
 ) -> WindowStatus:
     until = min(request.dies(window, agreement.zone), agreement.ended)
-    state: Literal["answered", "open", "waiting", "expired"] = "open"
+    state: Literal["answered", "open", "waiting", "expired", "lost"] = "open"
     if is_used:
         state = "answered"
     elif now >= until:
         state = "expired"
-    elif now < periods.day_start(window.last + timedelta(days=1), agreement.zone):
+    elif is_lost:
+        state = "lost"
+    elif now < periods.day_end(window.last, agreement.zone):
         state = "waiting"
     return WindowStatus(window.first, window.last, state, until)

@@ -10,9 +10,10 @@ Steps 5 and 7 are pure functions over parsed documents, so that each rule can be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import BinaryIO
 
 from anpr_share import container, periods
@@ -24,7 +25,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey
 from anpr_share.documents.manifest import Manifest, Sealed
 from anpr_share.documents.request import Request, RequestedWindow
-from anpr_share.errors import AnprShareError, FormatError, PolicyError, VerificationError
+from anpr_share.errors import PolicyError, VerificationError
 from anpr_share.periods import UNDATED
 from anpr_share.vrm import RULES
 from anpr_share.wording import may_identify
@@ -61,28 +62,22 @@ class Standing:
 
 def read_container(file: BinaryIO) -> tuple[tuple[container.Member, ...], Envelope]:
     """Step 1: the container is canonical, and its first member is a manifest's envelope."""
-    try:
+    with _step(1):
         members = container.read(file)
         data = container.read_member(file, members[0])
         return members, dsse.parse(data, manifests.KIND)
-    except AnprShareError as error:
-        raise _at_step(error, 1) from None
 
 
 def check_signature(envelope: Envelope, sender: Identity) -> None:
     """Step 2: the manifest is signed by the pinned sender, and by nobody else."""
-    try:
+    with _step(2):
         dsse.verify(envelope, sender.signing)
-    except AnprShareError as error:
-        raise _at_step(error, 2) from None
 
 
 def parse_manifest(envelope: Envelope) -> Manifest:
     """Step 3: the very bytes that were signed are a manifest."""
-    try:
+    with _step(3):
         return manifests.from_envelope(envelope)
-    except AnprShareError as error:
-        raise _at_step(error, 3) from None
 
 
 def check_members(members: Sequence[container.Member], manifest: Manifest) -> None:
@@ -135,7 +130,7 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
         manifest.created <= now + periods.CREATED_TOLERANCE,
         "the bundle says that it was made in the future: one of the two clocks is wrong",
     )
-    ended = periods.day_start(window.last + timedelta(days=1), agreement.zone)
+    ended = periods.day_end(window.last, agreement.zone)
     _require(
         now >= ended and manifest.created >= ended,
         "the bundle was made before its window had ended: days that were still to come would be kept too long",
@@ -166,10 +161,16 @@ def _check_tables(manifest: Manifest, agreement: Agreement, held: frozenset[date
             table.columns == agreement.columns(table.name),
             f"the columns of {table.name} are not those of the agreement",
         )
-        for day in {part.day for part in table.parts} - {UNDATED}:
-            parsed = date.fromisoformat(day)
-            _require(window.contains(parsed), f"the bundle holds {day}, which lies outside its window")
-            _require(parsed not in held, f"{day} is already held from this force; ask for the other days alone")
+        days = {date.fromisoformat(part.day) for part in table.parts if part.day != UNDATED}
+        for day in sorted(days):
+            _require(window.contains(day), f"the bundle holds {day}, which lies outside its window")
+        if again := sorted(days & held):
+            raise PolicyError(
+                f"{len(again)} of the {len(days)} days of the bundle are held from this force already, "
+                f"the first of them {again[0]}",
+                step=5,
+                hint="nothing is to be done" if len(again) == len(days) else "ask for the other days alone",
+            )
 
 
 def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = None) -> None:
@@ -202,11 +203,9 @@ def open_keys(sealed: bytes, manifest: Manifest, key: OpeningKey) -> Sealed:
     Whether one was seen here before is for the caller to say, who has the records.
     """
     info = manifests.sealed_info(manifest.sender, manifest.agreement, manifest.request, manifest.bundle)
-    try:
+    with _step(7):
         content = manifests.read_sealed(key.open(sealed, info))
         keys = content.by_day()
-    except AnprShareError as error:
-        raise _at_step(error, 7) from None
     listed = {(table.name, part.day) for table in manifest.tables for part in table.parts}
     if set(keys) != listed:
         raise VerificationError("the sealed keys are not those of the days in the manifest", step=7)
@@ -245,9 +244,11 @@ def _require(holds: bool, message: str) -> None:  # noqa: FBT001  # reads as a s
         raise PolicyError(message, step=5)
 
 
-def _at_step(error: AnprShareError, step: int) -> AnprShareError:
-    if isinstance(error, FormatError):
-        return FormatError(error.message, hint=error.hint, step=step)
-    if isinstance(error, VerificationError):
-        return VerificationError(error.message, hint=error.hint, step=step)
-    return error
+@contextmanager
+def _step(number: int) -> Iterator[None]:
+    """What is proved bad in here is so at this step."""
+    try:
+        yield
+    except VerificationError as error:
+        error.step = number
+        raise

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anpr_share import Site
+from anpr_share.errors import LockedError
 from tests.support import jobs, sites
 from tests.support.sites import DAYS, Done, World
 
@@ -170,6 +172,26 @@ def test_the_same_command_twice_at_once_happens_once(name: str, tmp_path: Path) 
     job.truth(made, again)
     assert jobs.logged(made, job) == before + 1
     intact(made)
+
+
+def test_of_two_new_passphrases_at_once_one_opens_the_site(tmp_path: Path) -> None:
+    made = sites.world("agreed", tmp_path / "world")
+    files = [made.root / "first-new", made.root / "second-new"]
+    for file in files:
+        file.write_text(f"{file.name} battery staple\n", encoding="ascii")
+        file.chmod(0o600)
+
+    ended = both(*(Waiting(made, "uni", "passphrase", "change", "--new-passphrase-file", file) for file in files))
+
+    assert sorted(code for code, _, _ in ended) in ([0, 0], [0, 5]), ended
+    opening = []
+    for file in (*files, made.passphrase_file):
+        with suppress(LockedError):
+            Site.open(made.root / "uni", passphrase_file=file, clock=lambda: made.now).close()
+            opening.append(file)
+    assert len(opening) == 1
+    assert opening[0] in [file for file, (code, _, _) in zip(files, ended, strict=True) if code == 0]
+    assert made.events("uni").count("passphrase-changed") == [code for code, _, _ in ended].count(0)
 
 
 def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:

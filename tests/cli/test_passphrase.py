@@ -21,8 +21,9 @@ from anpr_share.cli.common import Invocation
         (b"correct horse\r\n", b"correct horse"),
         (b"correct horse\n\n", b"correct horse\n"),
         (b" correct horse ", b" correct horse "),
+        (b"x" * 4096 + b"\r\n", b"x" * 4096),
     ],
-    ids=["bare", "one-newline", "windows-newline", "only-one-is-dropped", "blanks-stay"],
+    ids=["bare", "one-newline", "windows-newline", "only-one-is-dropped", "blanks-stay", "the-longest"],
 )
 def test_the_passphrase_is_the_files_bytes(tmp_path: Path, content: bytes, passphrase: bytes) -> None:
     file = tmp_path / "passphrase"
@@ -32,7 +33,7 @@ def test_the_passphrase_is_the_files_bytes(tmp_path: Path, content: bytes, passp
     assert Invocation(passphrase_file=file).passphrase() == passphrase
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 5000], ids=["empty", "newline", "long"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 4097], ids=["empty", "newline", "long"])
 def test_a_file_that_holds_no_passphrase_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "passphrase"
     file.write_bytes(content)

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anpr_share"
 KINDS = {"InputError", "UsageError", "PolicyError", "LockedError", "StorageError"}
-ROOMS = ("cli", "work", "site", "tables", "documents", "api.py", "files.py", "toml.py")
+ROOMS = ("cli", "work", "site", "tables", "documents", "synthetic", "api.py", "files.py", "toml.py")
 """What commands call. The other rooms raise UsageError for wrong calls of the library."""
 
 # Faults of this program, which no typing reaches; and one place that hands on a text, whose step has a hint of its own.

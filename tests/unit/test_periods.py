@@ -12,6 +12,7 @@ from anpr_share.periods import (
     Duration,
     Now,
     Window,
+    day_end,
     day_of,
     day_start,
     delete_by,
@@ -81,6 +82,13 @@ def test_the_end_of_the_calendar_is_the_latest_date() -> None:
     for limit in (YEAR, Duration(days=365)):
         assert limit.after(date.max) == date.max
     assert YEAR.after(date(9999, 1, 1)) == date.max
+
+
+def test_a_day_is_over_at_the_next_local_midnight_however_long_it_was() -> None:
+    assert day_end(date(2026, 3, 29), LONDON) - day_start(date(2026, 3, 29), LONDON) == timedelta(hours=23)
+    assert day_end(date(2026, 10, 25), LONDON) - day_start(date(2026, 10, 25), LONDON) == timedelta(hours=25)
+    assert day_end(date(2026, 12, 31), LONDON) == day_start(date(2027, 1, 1), LONDON)
+    assert day_end(date.max, LONDON).tzinfo is UTC
 
 
 def test_a_day_starts_at_local_midnight() -> None:

@@ -11,7 +11,7 @@ import pytest
 from anpr_share.reports import terminal
 from anpr_share.reports.site import check_lines, status_lines
 from anpr_share.site.ledger import LedgerCheck
-from anpr_share.work.status import AgreementStatus, RequestStatus, StatusResult, WindowStatus
+from anpr_share.work.status import AgreementStatus, FileStatus, RequestStatus, StatusResult, WindowStatus
 
 SOUND = LedgerCheck(lines=9, checkpoints=2, signed_to=6, unsigned_tail=0, out_of_place=(), clock_resets=0)
 
@@ -40,7 +40,7 @@ def test_each_finding_has_its_line() -> None:
 NOW = datetime(2026, 10, 8, 16, 30, tzinfo=UTC)
 
 
-def status(role: str, weeks: int) -> StatusResult:
+def status(role: str, weeks: int, files: int = 0) -> StatusResult:
     first = date(2026, 9, 7)
     windows = tuple(
         WindowStatus(
@@ -61,7 +61,15 @@ def status(role: str, weeks: int) -> StatusResult:
     )
     return StatusResult(
         *("university-of-the-north", "University of the North", role, "cd" * 32, NOW, 2),
-        *((agreement,), (request,) if weeks else (), 12, (), (), ("load what comes: anpr-share load BUNDLE",)),
+        *((agreement,), (request,) if weeks else ()),
+        tuple(
+            FileStatus(f"extract-{n}.csv", "extract", "msv-2026", NOW + timedelta(days=n), "Europe/London")
+            for n in range(files)
+        ),
+        12,
+        (),
+        (),
+        ("load what comes: anpr-share load BUNDLE",),
     )
 
 
@@ -76,11 +84,22 @@ def shown(result: StatusResult, capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_status_is_one_screen_of_80_columns(
     role: str, weeks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = shown(status(role, weeks), capsys, monkeypatch).splitlines()
+    lines = shown(status(role, weeks, files=weeks), capsys, monkeypatch).splitlines()
 
     assert max(map(len, lines)) <= 80
-    assert len(lines) < 24
+    assert len(lines) < 34
     assert lines[-1] == "next: load what comes: anpr-share load BUNDLE"
+
+
+def test_status_names_the_files_that_are_due_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = shown(status("police", 0, files=8), capsys, monkeypatch)
+
+    assert "extract-0.csv         extract  2026-10-08 17:30 (Europe/London)" in told
+    assert "extract-5.csv" in told
+    assert "extract-6.csv" not in told
+    assert "and 2 more; --json lists them all" in told
 
 
 def test_status_names_the_windows_that_end_first_in_the_agreements_zone(

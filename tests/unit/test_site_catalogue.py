@@ -242,7 +242,13 @@ def test_a_part_needs_its_bundle(db: database.Connection, vault: Vault) -> None:
 
 
 def test_a_held_day_is_not_held_twice(db: database.Connection, vault: Vault) -> None:
-    holdings.hold(db, vault, [HELD, replace(HELD, source="other-force"), replace(HELD, tbl="targets")])
+    days = [HELD, replace(HELD, source="other-force"), replace(HELD, tbl="targets")]
+    holdings.hold(db, vault, days)
+    assert (
+        holdings.held_days(db, vault, "msv", "force", "reads") == frozenset()
+    )  # no key, so nothing that could be read
+    for item in days:
+        holdings.put_day_key(db, vault, KeyPlace(item.agreement, item.tbl, item.day, item.bundle), bytes(32))
     with pytest.raises(PolicyError, match="already held") as caught:
         holdings.hold(db, vault, [replace(HELD, bundle="b2")])
     assert caught.value.step == 5

@@ -220,11 +220,19 @@ def test_writing_may_be_nested_and_is_given_back_after_an_error(site: OpenSite) 
 def test_writing_first_does_what_a_killed_command_left_undone(site: OpenSite) -> None:
     (item,) = publication.stage(site.db, site.paths, [site.paths.outbox / "out.json"])
     item.temporary.write_bytes(b"half")
-    with site.writing() as recovered:
-        assert recovered.discarded == (site.paths.outbox / "out.json",)
+    with site.writing():
         assert not item.temporary.exists()
-    with site.writing() as recovered:
-        assert recovered.nothing
+        assert publication.pending(site.db, site.paths) == ()
+
+
+def test_a_decided_file_that_somebody_removed_is_not_forgotten(site: OpenSite) -> None:
+    (item,) = publication.stage(site.db, site.paths, [site.paths.outbox / "out.json"])
+    with site.transaction() as connection:
+        publication.commit(connection, [item])
+    with site.writing():
+        assert site.lost == [site.paths.outbox / "out.json"]
+    with site.writing():
+        assert site.lost == [site.paths.outbox / "out.json"]
 
 
 def test_another_thread_uses_a_connection_of_its_own(site: OpenSite) -> None:

@@ -21,7 +21,6 @@ import pytest
 from anpr_share.errors import FormatError, StorageError, UsageError
 from anpr_share.site import database, publication
 from anpr_share.site.database import transaction
-from anpr_share.site.files import sync_file
 from anpr_share.site.layout import Paths, create_directories
 
 if TYPE_CHECKING:
@@ -51,8 +50,9 @@ def db(paths: Paths) -> Iterator[database.Connection]:
 def staged(db: database.Connection, paths: Paths, *finals: Path) -> tuple[publication.Publication, ...]:
     publications = publication.stage(db, paths, finals)
     for item in publications:
-        item.temporary.write_bytes(b"whole")
-        sync_file(item.temporary)
+        with item.temporary.open("wb") as file:
+            file.write(b"whole")
+            os.fsync(file.fileno())
     return publications
 
 
@@ -84,7 +84,7 @@ def test_a_file_appears_at_the_finish_and_not_before(paths: Paths, db: database.
     assert final.read_bytes() == b"whole"
     assert files_below(paths.root) == {"outbox/out.json"}
     assert publication.pending(db, paths) == ()
-    assert publication.recover(db, paths).nothing
+    assert publication.recover(db, paths) == publication.Recovery()
 
 
 def test_a_directory_is_published_like_a_file(paths: Paths, db: database.Connection) -> None:
@@ -193,7 +193,7 @@ def test_recovery_removes_what_was_staged_and_finishes_what_was_committed(
     assert outcome.finished == (paths.outbox / "committed",)
     assert [item.name for item in outcome.discarded] == ["staged", "folder", "never-written"]
     assert files_below(paths.root) == {"outbox/committed"}
-    assert publication.recover(db, paths).nothing
+    assert publication.recover(db, paths) == publication.Recovery()
 
 
 def test_a_place_taken_meanwhile_is_never_overwritten(paths: Paths, db: database.Connection) -> None:
@@ -214,7 +214,7 @@ def test_a_lost_temporary_is_told_and_does_not_hold_up_later_commands(paths: Pat
     lost.temporary.unlink()
     outcome = publication.recover(db, paths)
     assert (outcome.lost, outcome.finished) == ((paths.outbox / "lost",), (paths.outbox / "kept",))
-    assert publication.recover(db, paths).nothing
+    assert publication.recover(db, paths) == publication.Recovery()
 
 
 def test_a_missing_directory_is_refused_and_not_made(paths: Paths, db: database.Connection, tmp_path: Path) -> None:

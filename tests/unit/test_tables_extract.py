@@ -244,6 +244,14 @@ def test_files_that_are_not_there_twice_there_or_no_files_are_refused(tmp_path: 
     assert isinstance(refusal(lambda: batches(path, fields=("confidence",))), UsageError)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names there are Unicode")
+def test_a_file_whose_name_no_record_can_hold_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_text(HEADER + BODY, encoding="utf-8")
+
+    assert isinstance(refusal(lambda: open_extract([path], profile(), FIELDS)), UsageError)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -153,7 +153,7 @@ def test_without_the_one_time_key_nothing_opens(world: World) -> None:
     [known] = catalogue.requests(uni.db, uni.vault)
     with uni.transaction():
         assert holdings.destroy_onetime_key(uni.db, known.digest, DAYS[0])
-    assert "one-time key" in refused(world, bundle, LockedError, None).message
+    assert "one-time key" in refused(world, bundle, LockedError, 7).message
 
 
 def day_mislabelled(forged: Forgery) -> None:
@@ -326,9 +326,10 @@ def test_a_newer_snapshot_in_one_part_replaces_one_in_several(world: World) -> N
 
 
 def test_a_bundle_says_nothing_of_days_that_are_held(world: World) -> None:
+    request = world.request(DAYS[1], DAYS[2])
     world.load(world.export(world.request(DAYS[0], DAYS[1])))
     before = holdings.coverage(world.uni.db, world.uni.vault, AGREEMENT)
-    forged = world.forge(world.export(world.request(DAYS[1], DAYS[2]), [("AB12CDE", "C", "2026-10-03T12:00:00Z")]))
+    forged = world.forge(world.export(request, [("AB12CDE", "C", "2026-10-03T12:00:00Z")]))
     forged.quality("reads")["days"].insert(0, {"day": SECOND, "rows": 0, "rejected": 9})
     world.load(forged.write())
     after = {item.day: item for item in holdings.coverage(world.uni.db, world.uni.vault, AGREEMENT)}

@@ -16,7 +16,7 @@ from anpr_share.periods import Duration, Window
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import partners, requesting
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, World
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, UNI, WYP, World
 
 ENDS = date(2027, 12, 31)  # the last day of the agreement
 
@@ -116,6 +116,14 @@ def test_the_oldest_day_that_may_be_asked_for_is_the_oldest_that_may_be_held(wor
     with pytest.raises(PolicyError):
         ask(world.uni, world.free("request.json"), first=before, last=before)
     assert ask(world.uni, world.free("request.json"), first=before, last=oldest).windows == (Window(before, oldest),)
+
+
+def test_days_that_are_held_are_not_asked_for_again(world: World) -> None:
+    world.load(world.export(world.request(DAYS[0], DAYS[1])))
+    with pytest.raises(PolicyError, match="1 of these days are held from this force already: 2026-10-02 to 2026-10-02"):
+        ask(world.uni, world.free("request.json"), first=DAYS[1])
+    ask(world.uni, world.free("request.json"), first=DAYS[2])
+    ask(world.uni, world.free("request.json"), to=WYP)
 
 
 def test_a_request_replaces_no_file(world: World) -> None:

@@ -79,10 +79,10 @@ def test_a_bundle_for_one_university_is_refused_by_another_and_by_a_force(world:
     world.create(SECOND_UNI, "university")
     world.agree(LANCS, WYP, UNI, SECOND_UNI, id="two-unis")
     bundle = world.export(world.request(agreement="two-unis"))
-    for other in (SECOND_UNI, WYP):
+    for other, step in ((SECOND_UNI, 5), (WYP, None)):
         with pytest.raises(PolicyError) as caught:
             loading.load(world.site(other), bundle, None, lambda _: None)
-        assert caught.value.step == 5
+        assert caught.value.step == step
         assert world.cli(other, "load", bundle) == PolicyError.exit_code
         assert world.cli(other, "verify", bundle) == PolicyError.exit_code
     assert world.load(bundle).rows == {"reads": 6}
@@ -133,9 +133,14 @@ def test_a_window_dies_thirty_days_after_it_was_asked_for(world: World, now: dat
 
 
 def test_a_day_already_held_from_this_force_is_refused(world: World) -> None:
+    request = world.request(DAYS[1], DAYS[2])
     world.load(world.export(world.request(DAYS[0], DAYS[1])))
-    bundle = world.export(world.request(DAYS[1], DAYS[2]))
-    assert "2026-10-02 is already held" in refused(world, bundle, PolicyError, 5).message
+    bundle = world.export(request)
+    error = refused(world, bundle, PolicyError, 5)
+    assert (
+        "1 of the 2 days of the bundle are held from this force already, the first of them 2026-10-02" in error.message
+    )
+    assert error.hint == "ask for the other days alone"
 
 
 def test_the_same_day_of_another_force_is_not_an_overlap(world: World) -> None:
@@ -198,8 +203,9 @@ def test_the_force_that_made_the_key_is_told_whose_data_stand_in_its_way(world: 
 def test_a_key_under_which_nothing_is_held_any_more_stands_in_nobodys_way(world: World) -> None:
     use_another_linkage_key(world.wyp)
     gone = world.load(world.export(by=WYP))
-    for part in holdings.parts(world.uni.db, world.uni.vault, bundle_id=gone.bundle):
-        holdings.remove_parts(world.uni.db, part.bundle, part.tbl, part.day)
+    for place in holdings.key_places(world.uni.db):
+        assert place.bundle == gone.bundle
+        holdings.destroy_day_key(world.uni.db, place)
     assert world.load(world.export()).rows == {"reads": 6}
 
 

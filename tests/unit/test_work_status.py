@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from anpr_share.errors import AnprShareError, FormatError, StorageError
-from anpr_share.site import publication
+from anpr_share.errors import AnprShareError, FormatError, LockedError, PolicyError, StorageError
+from anpr_share.site import holdings, publication
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import requesting
+from anpr_share.work import reading, requesting
 from anpr_share.work.status import StatusResult, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
 
@@ -56,11 +58,20 @@ def test_what_should_have_been_destroyed_is_overdue(world: World) -> None:
 
 def test_a_forces_extracts_past_their_date_are_overdue(world: World) -> None:
     world.agree(id="brief", reads__retention="P12D", targets=None)
-    world.export(world.request(agreement="brief"))
-    assert seen(world, LANCS).overdue == ()
+    bundle = world.export(world.request(agreement="brief"))
+    found = seen(world, LANCS)
+    assert found.overdue == ()
+    assert {(item.name, item.kind) for item in found.files} == {(bundle.name, "output"), ("reads.csv", "extract")}
+    assert {item.delete_by for item in found.files} == {datetime(2026, 10, 12, 23, tzinfo=UTC)}
     world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
-    assert len(seen(world, LANCS).overdue) == 1
+    assert set(seen(world, LANCS).overdue) == {
+        f"{name} was to be deleted by 2026-10-13" for name in (f"{bundle.name} (output)", "reads.csv (extract)")
+    }
     assert world.cli(LANCS, "status") == 1
+    for item in holdings.registered(world.lancs.db, world.lancs.vault):
+        Path(item.path).unlink()
+    assert (seen(world, LANCS).overdue, seen(world, LANCS).files) == ((), ())
+    assert world.cli(LANCS, "status") == 0
 
 
 def test_windows_are_open_until_they_die(world: World) -> None:
@@ -146,6 +157,30 @@ def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: Worl
     world.uni.checkpoint()
     [warning] = seen(world).warnings
     assert warning == "recorded days whose keys, and so data, are gone: 3; ask for them anew"
+
+
+def test_a_restored_site_asks_for_its_days_anew_and_gets_them(world: World) -> None:
+    waiting = world.request(DAYS[0], DAYS[0])
+    bundle = world.export(targets=TARGETS)
+    world.load(bundle)
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    shutil.rmtree(world.root / UNI / "store")
+    states = [window.state for item in seen(world).requests for window in item.windows]
+    assert sorted(states) == ["answered", "lost"]
+    assert "asked for anew" in world.load(bundle).notes[0]
+    with pytest.raises(LockedError):
+        world.load(world.export(waiting))
+
+    again = world.load(world.export(targets=TARGETS))
+
+    assert again.rows == {"reads": 6, "targets": 2}
+    found = seen(world)
+    assert [(item.rows, item.days) for item in found.agreements] == [(8, 3)]
+    assert found.warnings == ()
+    assert reading.scan(world.uni, "reads", purpose="counting").collect().height == 6
+    with pytest.raises(PolicyError, match="3 of these days are held from this force already"):
+        world.request()
 
 
 def test_a_restored_force_has_lost_no_data(world: World) -> None:
