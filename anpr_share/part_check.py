@@ -42,6 +42,7 @@ from anpr_share.parquet import KEY_BYTES, PartFile, opening, scan_bytes, sink_pa
 from anpr_share.parquet_layout import Limits, examine
 from anpr_share.periods import RESOLUTIONS, Window, day_end, day_start
 from anpr_share.tables.schema import DATES, check_release, load
+from anpr_share.tables.times import END_DAY, FIRST_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -397,6 +398,9 @@ class _Terms:
                     even |= (instant + offset) % step == 0
             if not even.all():
                 self._broken.add("its times are finer than agreed")
+        for name in set(DATES) & set(batch.columns):
+            if not batch.get_column(name).is_between(FIRST_DAY, END_DAY, closed="left").fill_null(value=True).all():
+                self._broken.add("it has dates of years that no extract can have")
         if rules.date_resolution == "month":
             for name in set(DATES) & set(batch.columns):
                 if (batch.get_column(name).dt.day() != 1).any():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CameraTable", "PlateTable"]
 
+_LONG_BYTES: Final = 1 << 28  # no plate is long: what is, is no plate, and is not to fill the memory
 _HASH_ROWS: Final = 1 << 15  # plates hashed at a time: so few objects stay in the processor's cache
 
 
@@ -64,14 +65,14 @@ class PlateTable:
 
     @property
     def full(self) -> bool:
-        """Whether the table has reached its capacity."""
-        return self._rows >= self._capacity
+        """Whether the table has reached its capacity, in rows or in bytes of long cells."""
+        return self._rows >= self._capacity or self._long_bytes >= _LONG_BYTES
 
     def clear(self) -> None:
         """Forget every cell; numbers start again from 0."""
         import polars as pl
 
-        self._rows = 0
+        self._rows = self._long_bytes = 0
         # Cells of up to eight bytes are looked up as one integer, which holds them exactly; the others by their text.
         self._short = pl.DataFrame(schema={"cell": pl.UInt64, "id": pl.UInt32})
         self._long: dict[str | None, int] = {}
@@ -143,6 +144,7 @@ class PlateTable:
         distinct = cells.unique(maintain_order=True)
         texts: list[str | None] = distinct.to_list()
         new = [text for text in texts if text not in self._long]
+        self._long_bytes += sum(len(text) for text in new if text is not None)
         self._long.update(zip(new, self._next_ids(len(new)).to_list(), strict=True))
         self._add(pl.Series(new, dtype=pl.String))
         numbers = pl.DataFrame({"cell": distinct, "id": pl.Series([self._long[t] for t in texts], dtype=pl.UInt32)})
@@ -242,8 +244,9 @@ class CameraTable:
 
     @property
     def full(self) -> bool:
-        """Whether the table has reached its capacity."""
-        return self._rows >= self._capacity
+        """Whether the table has reached its capacity, in rows or in bytes."""
+        known = 0 if self._known is None else self._known.estimated_size()
+        return self._rows >= self._capacity or known >= _LONG_BYTES
 
     def clear(self) -> None:
         """Forget every camera; numbers start again from 0."""

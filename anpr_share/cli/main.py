@@ -102,6 +102,11 @@ def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) ->
 
 def entry() -> None:
     """The installed program."""
+    if sys.platform != "win32":
+        import resource
+
+        # A core file would hold plates, keys and the passphrase.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name in another script must not end a command on a terminal that cannot show it.

@@ -41,13 +41,17 @@ KEYS_NAME = "keys.sealed"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a recipient accepts of any bundle, whoever signed it."""
+    """What a recipient accepts of any bundle, whoever signed it.
+
+    ``uncounted_rows`` are of each table whose rows the manifest does not count; all of it is held in memory at once.
+    """
 
     sealed_bytes: int = 16 * 1024 * 1024
     rows_of_a_part: int = 10_000_000
     bytes_of_a_part: int = 2 * 1024**3
     parts: int = 20_000
     rows: int = 4_000_000_000
+    uncounted_rows: int = 2_000_000
     bytes: int = 256 * 1024**3
 
     def exceeded(self, *, parts: int, rows: int, size: int) -> str | None:

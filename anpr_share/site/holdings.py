@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from anpr_share.documents.keys import OpeningKey
+from anpr_share.documents.manifest import Quality
+from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError
 from anpr_share.site.records import find, one, put
 
@@ -211,6 +213,21 @@ def bundles(
     """Bundles in the order in which they were exported or loaded."""
     where = "direction = coalesce(?, direction) AND agreement = coalesce(?, agreement)"
     return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
+
+
+def newest_targets(connection: Connection, vault: Vault, agreement: str) -> dict[str, Bundle]:
+    """The bundle that brought the newest snapshot of targets from each force; what is of an older one is withdrawn.
+
+    Bundles are sealed as a whole, unlike parts and keys, so nobody without the passphrase can bring a snapshot back.
+    """
+    newest: dict[str, Bundle] = {}
+    for item in bundles(connection, vault, direction="loaded", agreement=agreement):
+        assert item.quality is not None
+        targets = validate(Quality, item.quality, "quality record").of("targets")
+        before = newest.get(item.partner)
+        if targets is not None and targets.rows_out and (before is None or item.created >= before.created):
+            newest[item.partner] = item
+    return newest
 
 
 def parts(

@@ -12,8 +12,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -26,7 +28,21 @@ if TYPE_CHECKING:
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
-_FIRST, _LAST = datetime(1900, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001
+_FORMAT = re.compile(r"(%[#:.]?[369]?[A-Za-z%])")
+_LONG = re.compile("%[TRDF]")
+_EXPANDED = {"%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%F": "%Y-%m-%d"}
+_DIGITS = {
+    **dict.fromkeys(("%m", "%d", "%H", "%I", "%M", "%S", "%y"), "[0-9]{2}"),
+    "%Y": "[0-9]{4}",
+    "%j": "[0-9]{3}",
+    "%e": "[ 0-9][0-9]",
+    "%f": "[0-9]{1,9}",
+    **{f"%{digits}f": f"[0-9]{{{digits}}}" for digits in (3, 6, 9)},
+}
+
+FIRST_DAY, END_DAY = date(1900, 1, 1), date(9999, 1, 1)
+"""The first day that is read as one, and the first that is none any more: zones and other programs know no others."""
+_FIRST, _LAST = (datetime(day.year, 1, 1) for day in (FIRST_DAY, END_DAY))  # noqa: DTZ001
 _GAP = timedelta(hours=3)  # more than clocks are ever put forward, less than lies between two changes
 _LONGEST_SPAN = timedelta(days=800)
 
@@ -70,9 +86,9 @@ def parse_dates(frame: pl.DataFrame, column: DateColumn) -> tuple[pl.Series, pl.
         days, missing = typed.cast(pl.Date, strict=False), typed.is_null()
     else:
         text, missing = _texts(frame, column)
-        days = text.str.strptime(pl.Date, column.format, strict=False)
+        days = _whole_digits(text, column.format).str.strptime(pl.Date, column.format, strict=False)
     days = days.to_frame("day").select(
-        pl.when(pl.col("day").is_between(_FIRST.date(), _LAST.date(), closed="left")).then(pl.col("day"))
+        pl.when(pl.col("day").is_between(FIRST_DAY, END_DAY, closed="left")).then(pl.col("day"))
     )["day"]
     return days, days.is_null() & ~missing
 
@@ -144,7 +160,8 @@ def _read_texts(frame: pl.DataFrame, column: TimeColumn) -> tuple[pl.Series, pl.
     """The times that the cells write, and which cells are empty."""
 
     def read(text: pl.Series) -> pl.Series:
-        return text.str.to_datetime(column.format, time_unit="us", strict=False)
+        whole = _whole_digits(text, column.format)
+        return whole.str.to_datetime(column.format, time_unit="us", strict=False)
 
     if len(column.columns) == 1:  # trimming takes as long as reading, and hardly any extract needs it
         plain = read(frame[column.columns[0]])
@@ -152,6 +169,37 @@ def _read_texts(frame: pl.DataFrame, column: TimeColumn) -> tuple[pl.Series, pl.
             return plain, pl.repeat(False, len(plain), dtype=pl.Boolean, eager=True)  # noqa: FBT003
     text, missing = _texts(frame, column)
     return read(text), missing
+
+
+def _whole_digits(text: pl.Series, form: str) -> pl.Series:
+    """The cells, null where a number has lost digits that the format does not tell apart from those beside it."""
+    pattern = digits_pattern(form)
+    if pattern is None:
+        return text
+    return text.to_frame("cell").select(pl.when(pl.col("cell").str.contains(pattern)).then(pl.col("cell")))["cell"]
+
+
+@lru_cache
+def digits_pattern(form: str) -> str | None:
+    """What a cell of a format must look like for its digits to be told apart; None if any reading of it is right.
+
+    Where numbers follow one another without anything between them, a lost leading zero moves every digit after it, and
+    a year of two digits is read from one: ``%H%M%S`` would make 23:45:06 of ``23456``, which was 02:34:56.
+    """
+    parts = [part for part in _FORMAT.split(_LONG.sub(lambda match: _EXPANDED[match[0]], form)) if part]
+    numbers = [part in _DIGITS for part in parts]
+    pattern, needed = "", False
+    for at, part in enumerate(parts):
+        if part.startswith("%") and part != "%%" and not numbers[at]:
+            pattern += ".*?"
+        elif not numbers[at]:
+            pattern += re.escape(part.replace("%%", "%")).replace(r"\ ", r"\s+")
+        elif part == "%y" or True in (*numbers[max(0, at - 1) : at], *numbers[at + 1 : at + 2]):
+            needed = True
+            pattern += _DIGITS[part]
+        else:
+            pattern += r"\s*[0-9]+"
+    return rf"\A(?s:{pattern})\z" if needed else None
 
 
 def _texts(frame: pl.DataFrame, column: DateColumn) -> tuple[pl.Series, pl.Series]:

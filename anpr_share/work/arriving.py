@@ -17,7 +17,7 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import request as requests
 from anpr_share.documents.identity import Identity
-from anpr_share.documents.manifest import KEYS_NAME, Manifest, Sealed, member_name
+from anpr_share.documents.manifest import KEYS_NAME, LIMITS, Manifest, Sealed, member_name
 from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import LockedError, PolicyError, VerificationError
 from anpr_share.files import open_regular
@@ -311,6 +311,8 @@ def checked_parts(
     for result in check_parts(_jobs(path, verified, rewrites)):
         if result.table in uncounted:
             uncounted[result.table] += result.rows
+            if uncounted[result.table] > LIMITS.uncounted_rows:
+                raise VerificationError(f"there are more {result.table} than a bundle may hold", step=8)
         yield result
     for table, rows in uncounted.items():
         quality = verified.sealed.quality.of(table)

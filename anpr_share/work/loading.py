@@ -174,7 +174,7 @@ class _Plan:
 
 
 def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
-    """The targets recorded from this sender, and whether any that are held are of a newer bundle than this one."""
+    """The targets recorded from this sender, and whether newer ones than this bundle's have come from it already."""
     parts = tuple(
         part
         for part in holdings.parts(
@@ -182,14 +182,9 @@ def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Pa
         )
         if part.source == verified.standing.sender.site
     )
-    created = verified.opened.manifest.created
-    held = holdings.held_bundles(site.db, verified.standing.agreement.id)
-    newer = any(
-        (known := holdings.bundle(site.db, site.require_vault(), part.bundle)) is not None and known.created > created
-        for part in parts
-        if part.bundle in held
-    )
-    return parts, newer
+    newest = holdings.newest_targets(site.db, site.require_vault(), verified.standing.agreement.id)
+    known = newest.get(verified.standing.sender.site)
+    return parts, known is not None and known.created > verified.opened.manifest.created
 
 
 def _commit(
@@ -288,7 +283,7 @@ def _commit(
         )
     ]
     if plan.newer:
-        notes.append("the targets held are of a newer bundle, and stay")
+        notes.append("a newer bundle brought targets already, so these are not kept")
     return LoadResult(
         manifest.bundle,
         agreement.id,

@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from anpr_share.documents.agreement import Agreement, TargetsTerms
-from anpr_share.errors import PolicyError, UsageError
+from anpr_share.documents.manifest import LIMITS
+from anpr_share.errors import InputError, PolicyError, UsageError
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
@@ -78,6 +79,11 @@ def release_targets(
     kept = _withhold(pl.concat(frames), terms, tally)
     frame = _pseudonymised(kept, plates.tokens, key, site, month=terms.date_resolution == "month").select(terms.columns)
     tally.rows_out = frame.height
+    if frame.height > LIMITS.uncounted_rows:
+        raise InputError(
+            f"more than {LIMITS.uncounted_rows:,} targets would leave, and no recipient takes more",
+            hint="give the targets of this agreement alone",
+        )
     tally.duplicates = frame.height - frame.n_unique()
     judged = plates.facts.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())

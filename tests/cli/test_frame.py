@@ -386,6 +386,21 @@ def test_what_goes_to_a_file_is_utf_8_whatever_the_system_writes() -> None:
     assert (done.returncode, done.stdout) == (0, "\u0142\n".encode())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no core files there")
+def test_the_program_leaves_no_core_file() -> None:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    if most == 0:
+        pytest.skip("no program leaves a core file here")
+    code = "import resource; from anpr_share.cli import main; "
+    code += f"resource.setrlimit(resource.RLIMIT_CORE, ({most}, {most})); "
+    code += "main.run = lambda argv: print(resource.getrlimit(resource.RLIMIT_CORE)); main.entry()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("(0, 0)\n", "")
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_help_prints_in_any_encoding(encoding: str) -> None:
     environment = os.environ | {"PYTHONIOENCODING": encoding, "NO_COLOR": "1", "COLUMNS": "20"}

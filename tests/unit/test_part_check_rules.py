@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from anpr_share.errors import UsageError
+from anpr_share.parquet import scan_part
 from anpr_share.part_check import PartJob, PartRules, Rewrite
 from anpr_share.periods import Window, day_start
 from anpr_share.work.minimising import floored
@@ -82,6 +83,24 @@ def test_dates_finer_than_agreed_are_refused(tmp_path: Path, column: str) -> Non
     assert check_here(targets(tmp_path / "d", *months, exact, date_resolution="day")).rows == 3
     refused = refuse("dates are finer", targets(tmp_path / "x", *months, exact, date_resolution="month"))
     assert "2020" not in str(refused)
+
+
+@pytest.mark.parametrize("resolution", ["month", "day", None])
+@pytest.mark.parametrize("days", [-(2**31), -25_568, 2_932_532, 2_932_897, 2**31 - 1])
+def test_dates_of_impossible_years_are_refused(tmp_path: Path, days: int, resolution: str | None) -> None:
+    part = targets(tmp_path / "p", ("Theft", date(2020, 5, 1), "offence_from", None), date_resolution=resolution)
+    frame = (
+        scan_part(part.path, part.key)
+        .collect()
+        .with_columns(pl.lit(days, dtype=pl.Int32).cast(pl.Date).alias("offence_from"))
+    )
+    odd = job(tmp_path / "x", frame, table="targets", day=None, columns=TARGETS, rules=part.rules)
+    refuse("dates of years", odd)
+
+
+def test_the_first_and_the_last_date_that_an_extract_may_have_pass(tmp_path: Path) -> None:
+    ends = [("Theft", day, "convicted_on", None) for day in (date(1900, 1, 1), date(9998, 12, 31))]
+    assert check_here(targets(tmp_path / "p", *ends, date_resolution="day")).rows == 2
 
 
 def test_victims_are_refused_where_the_agreement_leaves_them_out(tmp_path: Path) -> None:

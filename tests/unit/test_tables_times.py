@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anpr_share.errors import InputError
 from anpr_share.tables.profile import DateColumn, TimeColumn
-from anpr_share.tables.times import local_to_utc, parse_dates, parse_times
+from anpr_share.tables.times import digits_pattern, local_to_utc, parse_dates, parse_times
 
 LONDON = "Europe/London"
 RULES = ("time-missing", "time-unreadable", "time-ambiguous", "time-nonexistent")
@@ -31,6 +31,67 @@ def parse(cell: str | None, **settings: object) -> datetime | str | None:
     assert len(failed) <= 1
     assert times.values.dtype == pl.Datetime("us", "UTC")
     return failed[0] if failed else times.values.item()
+
+
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        ("15/10/2026 123", "%d/%m/%Y %H%M"),
+        ("15/10/2026  123", "%d/%m/%Y %H%M"),
+        ("20261015 23456", "%Y%m%d %H%M%S"),
+        ("20261015 23456", "%Y%m%d%H%M%S"),
+        ("20261 15123456", "%Y%m%d%H%M%S"),
+        ("2026101 123456", "%Y%m%d%H%M%S"),
+        ("15/10/2O 12:00", "%d/%m/%y %H:%M"),
+        ("15/10/2? 12:00", "%d/%m/%y %H:%M"),
+        ("15/10/2 12:00", "%d/%m/%y %H:%M"),
+        ("16/10/-6 12:00", "%d/%m/%y %H:%M"),
+        ("10/15/2 12:00", "%D %R"),
+        ("2026-2881200", "%Y-%j%H%M%S"),
+    ],
+)
+def test_digits_that_were_lost_move_no_others_into_their_place(cell: str, form: str) -> None:
+    assert parse(cell, format=form, timezone="UTC") == "time-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        ("15/10/2026 0123", "%d/%m/%Y %H%M"),
+        ("5/10/2026 0123", "%d/%m/%Y %H%M"),
+        (" 15/10/2026   0123 ", "%d/%m/%Y %H%M"),
+        ("20261015 023456", "%Y%m%d %H%M%S"),
+        ("20261015023456", "%Y%m%d%H%M%S"),
+        ("20261015023456.25", "%Y%m%d%H%M%S%.f"),
+        ("20261015023456+0100", "%Y%m%d%H%M%S%z"),
+        ("20261015023456250", "%Y%m%d%H%M%S%3f"),
+        ("15%10%26 1200", "%d%%%m%%%y %H%M"),
+        ("15.10.26, 12:00 PM", "%d.%m.%y, %I:%M %p"),
+        ("15-Oct-26 12:00", "%d-%b-%y %R"),
+        ("10/15/26 2:05", "%D %R"),
+        ("2026288 1200", "%Y%j %H%M"),
+    ],
+)
+def test_digits_without_anything_between_them_are_read_where_all_are_there(cell: str, form: str) -> None:
+    assert isinstance(parse(cell, format=form, timezone="UTC"), datetime)
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S", "%d/%m/%Y %H:%M", "%m/%d/%Y - %H:%M:%S", "%F %T%.f"])
+def test_formats_that_tell_their_numbers_apart_cost_no_look(form: str) -> None:
+    assert digits_pattern(form) is None
+
+
+@given(
+    when=st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)),  # noqa: DTZ001
+    form=st.sampled_from(["%Y%m%d%H%M%S", "%Y%m%d %H%M%S", "%d%m%Y %H%M%S", "%y%m%d%H%M%S"]),
+    at=st.integers(0, 16),
+)
+def test_a_cell_that_lost_a_character_is_not_read(when: datetime, form: str, at: int) -> None:
+    when = when.replace(microsecond=0)
+    text = when.strftime(form)
+    assert parse(text, format=form, timezone="UTC") == when.replace(tzinfo=UTC)
+    if at < len(text):
+        assert parse(text[:at] + text[at + 1 :], format=form, timezone="UTC") == "time-unreadable"
 
 
 def utc(*parts: int) -> datetime:

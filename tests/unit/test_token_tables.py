@@ -164,6 +164,21 @@ def test_cameras_stay_right_over_batches_and_after_a_clear() -> None:
     assert len(table) < 80
 
 
+def test_long_cells_and_long_names_have_a_bound_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anpr_share.token_tables._LONG_BYTES", 1000)
+    plates, cameras = PlateTable(KEY, alike=False, sample=None), CameraTable(KEY, "lancashire")
+    for start in range(0, 500, 100):
+        assert not plates.full
+        plates.ids(pl.Series([f"{start:0>100}", f"{start + 1:0>100}"]))
+    assert plates.full
+    while not cameras.full:
+        assert len(cameras) < 100
+        cameras.ids(pl.DataFrame({"camera": [f"{len(cameras):0>100}"]}))
+    for table in (plates, cameras):
+        table.clear()
+        assert not table.full
+
+
 def test_the_number_of_parts_does_not_change() -> None:
     table = CameraTable(KEY, "lancashire")
     table.ids(pl.DataFrame({"a": ["1"], "b": ["2"]}))

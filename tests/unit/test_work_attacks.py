@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from anpr_share.documents import manifest
 from anpr_share.errors import FormatError, InputError, PolicyError, UsageError, VerificationError
 from anpr_share.site import database
 from anpr_share.work import agreements, partners, reading
@@ -97,6 +101,39 @@ def test_a_link_in_the_store_leads_no_deletion_out_of_it(world: World, tmp_path:
     (planted / "undated").symlink_to(victim)
     world.load(world.export(targets=TARGETS))
     assert kept.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("newest_too", [True, False])
+def test_targets_that_were_withdrawn_do_not_come_back_with_old_rows(world: World, newest_too: bool) -> None:
+    world.load(world.export(world.request(DAYS[0], DAYS[0]), targets=TARGETS))
+    root, old = world.root / UNI, world.root / "old"
+    world.close()
+    shutil.copytree(root, old)
+    world.clock.now += timedelta(hours=1)
+    world.load(world.export(world.request(DAYS[1], DAYS[1]), targets=TARGETS[1:]))
+    world.close()
+
+    for name, table in (("site.db", "part"), ("keys.db", "day_key")):
+        with closing(sqlite3.connect(root / name)) as connection:
+            connection.execute("ATTACH ? AS old", (str(old / name),))
+            if not newest_too:
+                connection.execute(f"DELETE FROM {table} WHERE tbl = 'targets'")
+            connection.execute(f"INSERT OR IGNORE INTO {table} SELECT * FROM old.{table}")
+            connection.commit()
+    shutil.copytree(old / "store", root / "store", dirs_exist_ok=True)
+
+    held = reading.scan(world.uni, "targets", purpose="counting").collect()
+    assert held.height == (1 if newest_too else 0)
+
+
+def test_targets_without_end_are_refused_and_sent_by_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = world.export(targets=TARGETS)
+    few = manifest.Limits(uncounted_rows=1)
+    monkeypatch.setattr("anpr_share.work.arriving.LIMITS", few)
+    assert "more targets than a bundle may hold" in refused(world, bundle, VerificationError, 8).message
+    monkeypatch.setattr("anpr_share.work.targeting.LIMITS", few)
+    with pytest.raises(InputError, match="more than 1 targets would leave"):
+        world.export(world.request(DAYS[0], DAYS[0]), targets=TARGETS)
 
 
 def test_targets_that_repeat_one_vehicle_without_end_do_not_stop_a_linking(
