@@ -144,12 +144,10 @@ class World:
         """The university loads the bundle."""
         return self.run("load", self.bundle, "--receipt", self.receipt, *more, site="uni")
 
-    def ask(self, *more: object, out: Path | None = None) -> Done:
-        """The university asks the first force for all days."""
+    def ask(self, *, force: str = "lancashire-police", out: Path | None = None) -> Done:
+        """The university asks a force for all days."""
         days = ("--from", DAYS[0], "--until", DAYS[-1])
-        return self.run(
-            "request", AGREEMENT, "--to", "lancashire-police", *days, "-o", out or self.request, *more, site="uni"
-        )
+        return self.run("request", AGREEMENT, "--to", force, *days, "-o", out or self.request, site="uni")
 
     def events(self, site: str) -> list[str]:
         """The events of a site's ledger, in order."""
