@@ -50,11 +50,11 @@ def document(path: Path) -> bytes:
 
 
 def asking(invocation: Invocation, *, instead: str, yes: bool = False) -> Callable[[str], bool]:
-    """Asks a person, or with ``yes`` shows the text and takes it as agreed; ``instead`` says how to do without."""
+    """Asks a person; ``instead`` says how to do without. With ``yes`` shows all but the last paragraph, which asks."""
 
     def confirm(text: str) -> bool:
         if yes:
-            invocation.say(text)
+            invocation.say(text.rpartition("\n\n")[0])
             return True
         return terminal.ask(text.rstrip("?"), instead=instead)
 

@@ -192,6 +192,13 @@ def test_the_actor_is_logged(tmp_path: Path) -> None:
     assert made.ok("--json", "ledger", "show", site="lancs").result[-1]["actor"] == "Ann Analyst"
 
 
+def test_yes_shows_what_is_agreed_to_and_asks_nothing(tmp_path: Path) -> None:
+    made = sites.world("drafted", tmp_path / "world")
+    done = made.ok("agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json", "--yes", site="lancs")
+    assert "purpose" in done.err
+    assert "?" not in done.err
+
+
 def test_quiet_leaves_the_result(tmp_path: Path) -> None:
     made = sites.world("drafted", tmp_path / "world")
 
