@@ -88,7 +88,10 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "agreement draft": (
         "new",
         None,
-        lambda made: ["agreement", "draft", "--party", made.root / "uni" / "identity.json"],
+        lambda made: [
+            *("agreement", "draft", "--party", made.root / "uni" / "identity.json"),
+            *("--party", made.root / "lancs" / "identity.json"),
+        ],
         {"text"},
     ),
     "agreement sign": (
@@ -208,6 +211,16 @@ def test_quiet_leaves_the_result(tmp_path: Path) -> None:
 
     assert done.code == 0
     assert done.out.startswith("signed ")
+
+
+@pytest.mark.parametrize(("stage", "told"), [("agreed", True), ("loaded", False)])
+def test_before_the_first_load_a_link_says_why_it_is_empty(stage: Stage, told: bool, tmp_path: Path) -> None:
+    made = sites.world(stage, tmp_path / "world")
+
+    done = made.ok("link", "--purpose", "journey regularity", site="uni")
+
+    assert ("nothing is loaded yet" in done.err) == told
+    assert done.out.endswith("no row\n") == told
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
