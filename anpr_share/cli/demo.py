@@ -19,6 +19,7 @@ from anpr_share.cli.common import PASSPHRASE_VARIABLE, Invocation, Outcome, comm
 from anpr_share.cli.opening import SITE_VARIABLE
 from anpr_share.errors import AnprShareError, UsageError
 from anpr_share.reports import terminal
+from anpr_share.wording import spoken_name
 
 PASSPHRASE = "passphrase.txt"  # noqa: S105 # the name of a file
 READS_PER_DAY = 6_000
@@ -55,7 +56,7 @@ def demo(
     """
     root = (directory or Path("anpr-share-demo")).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError("the directory of the demonstration is in use", hint="name a new one: anpr-share demo DIR")
+        raise UsageError(f"{spoken_name(root)} is in use", hint="name another directory: anpr-share demo DIR")
     root.mkdir(parents=True, exist_ok=True)
     with _standing_in(root), _told_where(invocation):
         _tell(_Show(invocation))

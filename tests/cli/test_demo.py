@@ -116,10 +116,11 @@ def test_the_story_is_folded_once(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine").write_text("mine", encoding="utf-8")
-    assert run(["demo", str(tmp_path)], clock=lambda: NOW) == 2
-    assert "in use" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "mine").write_text("mine", encoding="utf-8")
+    assert run(["demo", str(tmp_path / "demo")], clock=lambda: NOW) == 2
+    assert "demo is in use\nhint: name another directory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine"]
 
 
 def test_on_every_day_of_ten_years_the_week_has_ended_and_may_be_shared() -> None:
