@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
@@ -103,12 +102,8 @@ class Vault:
     def change_passphrase(self, connection: Connection, new: bytes) -> None:
         """Let another passphrase open this vault, and the old one no more, inside the caller's transaction.
 
-        Data and their keys stay as they are. Raises :class:`UsageError` if the new passphrase will not do, or is the
-        old one.
+        Data and their keys stay as they are. Raises :class:`UsageError` if the new passphrase will not do.
         """
-        with suppress(LockedError):
-            Vault.open(connection, new)
-            raise UsageError("the new passphrase is the old one", hint="choose another")
         self._lock_with(connection, new)
 
     def _lock_with(self, connection: Connection, passphrase: bytes) -> None:

@@ -171,9 +171,9 @@ class ReportBuilder:
             yield "over half of the rows have another number of cells than the header: the delimiter may be wrong"
         if other := self._families.get("other", 0):
             yield (
-                f"of the accepted plates {other:,} are of family other: foreign or personal marks, or words such as "
-                "NOT KNOWN, which would be taken for one vehicle; null_values under [file] in the profile makes empty "
-                "cells of such words"
+                f"of the accepted plates {other:,} {'is' if other == 1 else 'are'} of family other: foreign or "
+                "personal marks, or words such as NOT KNOWN, which would be taken for one vehicle; null_values "
+                "under [file] in the profile makes empty cells of such words"
             )
         if (most := max(self._other.values(), default=0)) >= max(MANY_ROWS, MANY_SHARE * self._accepted):
             yield f"one text alone makes up {most:,} or more of them, as a word that means no plate would: look for it"

@@ -103,6 +103,17 @@ def test_a_passphrase_can_be_changed_at_a_terminal_and_nowhere_else_without_a_fi
     made.ok("key", "list", site="lancs")
 
 
+def test_a_new_passphrase_is_not_the_old_one(tmp_path: Path) -> None:
+    made = sites.world("new", tmp_path / "world")
+    vault = (made.root / "lancs" / "vault.db").read_bytes()
+
+    done = made.run("passphrase", "change", "--new-passphrase-file", made.passphrase_file, site="lancs")
+
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: the new passphrase is the old one")
+    assert (made.root / "lancs" / "vault.db").read_bytes() == vault
+    assert "passphrase-changed" not in made.events("lancs")
+
+
 def test_a_new_passphrase_is_typed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = iter(["correct horse", "correct house", "correct horse", "correct horse"])
     monkeypatch.setattr("sys.stdin", type("Tty", (), {"isatty": staticmethod(lambda: True)}))

