@@ -30,6 +30,8 @@ class AnprShareError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None, step: int | None = None) -> None:
         super().__init__(message)
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # which a traceback shows, in a notebook or a script
         self.message = message
         self.hint = hint
         self.step = step

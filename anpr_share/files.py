@@ -96,7 +96,8 @@ def open_regular(path: Path, what: str) -> BufferedReader:
     try:
         descriptor = os.open(path, flags)
         try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode):
                 return os.fdopen(descriptor, "rb")
         except BaseException:
             os.close(descriptor)
@@ -108,7 +109,9 @@ def open_regular(path: Path, what: str) -> BufferedReader:
             raise StorageError(f"{what} does not exist", hint=_CHECK_NAME) from None
         reason = _REASONS.get(number, "the system refuses to open it")
         raise StorageError(f"{what} cannot be read: {reason}", hint=_CHECK_NAME) from None
-    raise StorageError(f"{what} is not a file", hint="a pipe, a device or a directory is not read; name a regular file")
+    if stat.S_ISDIR(mode):
+        raise StorageError(f"{what} is a directory", hint=_NEXT_STEPS[errno.EISDIR])
+    raise StorageError(f"{what} is not a file", hint="a pipe or a device is not read; name a regular file")
 
 
 def recorded(path: Path) -> str:

@@ -80,11 +80,12 @@ def is_identifier(text: str) -> bool:
 
 
 def site_id_of(name: str) -> str:
-    """The id of a site of this name: the name in lower case, its words of ``a-z0-9`` joined by hyphens.
+    """The id of a site of this name: in lower case, without accents, its words of ``a-z0-9`` joined by hyphens.
 
     It may be none that `is_identifier`: empty, too long, or a device's name.
     """
-    return "-".join(_IDENTIFIER_WORD.findall(name.lower()))
+    parts = unicodedata.normalize("NFKD", name.lower())
+    return "-".join(_IDENTIFIER_WORD.findall("".join(part for part in parts if not unicodedata.combining(part))))
 
 
 def validate_identifier(text: str) -> None:

@@ -39,5 +39,6 @@ def read_toml(text: str, what: str, *, parse_float: Callable[[str], Any] = float
         where = f" at {place[1]}" if place else ""
         raise FormatError(
             f"{what} cannot be read as TOML{where}",
-            hint="text stands between straight double quotes, and each name stands once",
+            hint="text stands between straight double quotes, a date is written 2026-11-25, yes and no as true and "
+            "false, and each name stands once",
         ) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command, group
-from anpr_share.cli.opening import asking, document, opened
+from anpr_share.cli.opening import asking, document, identity, opened
 from anpr_share.reports.terminal import Verbatim
 
 
@@ -43,9 +43,8 @@ def agreement_draft(
     from zoneinfo import ZoneInfo
 
     from anpr_share.documents.draft import draft_toml
-    from anpr_share.documents.identity import Identity
 
-    identities = [Identity.parse(document(path)) for path in party]
+    identities = [identity(path) for path in party]
     today = invocation.clock().astimezone(ZoneInfo("Europe/London")).date()
     text = draft_toml(identities, today, None)
     return Outcome({"text": text}, lines=[Verbatim(text.rstrip("\n"))])

@@ -94,10 +94,7 @@ class Invocation:
         """
         if (path := self.passphrase_path()) is not None:
             return read_passphrase(path)
-        first = _prompt("new passphrase: ")
-        if first != _prompt("the same again: "):
-            raise UsageError("the two passphrases differ", hint="run the command again")
-        return first
+        return type_twice()
 
     def passphrase_path(self) -> Path | None:
         """The file that holds the passphrase, if one was named."""
@@ -275,6 +272,14 @@ def read_passphrase(path: Path) -> bytes:
     if exposed:
         terminal.warn("other users of this machine can read the passphrase file: chmod 600 would stop that")
     return text
+
+
+def type_twice() -> bytes:
+    """A new passphrase, typed twice. Raises :class:`LockedError`, and :class:`UsageError` if the two differ."""
+    first = _prompt("new passphrase: ")
+    if first != _prompt("the same again: "):
+        raise UsageError("the two passphrases differ", hint="run the command again")
+    return first
 
 
 def _prompt(question: str) -> bytes:

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
@@ -21,6 +20,7 @@ from anpr_share.cli.opening import SITE_VARIABLE
 from anpr_share.errors import AnprShareError, UsageError
 from anpr_share.files import owner_only
 from anpr_share.reports import terminal
+from anpr_share.wording import spoken_name
 
 PASSPHRASE = "passphrase.txt"  # noqa: S105 # the name of a file
 READS_PER_DAY = 6_000
@@ -57,7 +57,7 @@ def demo(
     """
     root = (directory or Path("anpr-share-demo")).absolute()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError("the directory of the demonstration is in use", hint="name a new one: anpr-share demo DIR")
+        raise UsageError(f"{spoken_name(root)} is in use", hint="name another directory: anpr-share demo DIR")
     root.mkdir(parents=True, exist_ok=True)
     with _standing_in(root), _told_where(invocation):
         _tell(_Show(invocation))
@@ -70,7 +70,7 @@ def demo(
             "",
             terminal.Verbatim(f"  cd {shlex.quote(str(root))}"),
             f"  export {PASSPHRASE_VARIABLE}={PASSPHRASE}",
-            f"  {shlex.quote(_program())} --site university status",
+            terminal.Verbatim(f"  {_program()} --site university status"),
             "",
             "The passphrase of all three sites is in that file; a real one is known to its owner alone.",
         ],
@@ -85,10 +85,8 @@ class _Show:
         self.today = invocation.clock().date()
 
     def story(self, number: int, text: str) -> None:
-        """One step of the story, as wide as the terminal."""
-        width = min(shutil.get_terminal_size().columns, 100)
-        lines = textwrap.wrap(f"{number}. {text}", width, subsequent_indent=" " * (len(str(number)) + 2))
-        terminal.show(["", *lines])
+        """One step of the story."""
+        terminal.show(["", f"{number}. {text}"])
 
     def run(self, *arguments: str, code: int = 0, into: str | None = None) -> None:
         """Run a command that must end with this exit code; ``into`` is the file that its output goes to."""
@@ -197,7 +195,7 @@ def _tell(show: _Show) -> None:
     show.run("--site", "university", *looking, into="linked.csv")
     terminal.show([_linked("linked.csv")])
     _write("scan.py", _SCAN)
-    terminal.show(["", "$ python scan.py", terminal.Verbatim(_SCAN)])
+    terminal.show(["", terminal.Verbatim(f"$ {_python()} scan.py"), terminal.Verbatim(_SCAN)])
     _scan(show)
 
     show.story(10, "What is held, and what happened. The refusal is in the log, and in the university's next receipt.")
@@ -283,8 +281,17 @@ def _linked(name: str) -> str:
 
 
 def _program() -> str:
-    """How this program was started, so that what is printed can be typed."""
-    return "anpr-share" if shutil.which("anpr-share") else sys.argv[0]
+    """What starts this program from any directory."""
+    if shutil.which("anpr-share"):
+        return "anpr-share"
+    started = Path(sys.argv[0]).absolute()
+    return f"{_python()} -m anpr_share" if started.name == "__main__.py" else shlex.quote(str(started))
+
+
+def _python() -> str:
+    """What starts the Python that this program is installed in."""
+    found = shutil.which("python")
+    return "python" if found and Path(found).parent == Path(sys.executable).parent else shlex.quote(sys.executable)
 
 
 def _write(name: str, text: str) -> None:

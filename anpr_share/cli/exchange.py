@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command, group
-from anpr_share.cli.opening import document, opened
+from anpr_share.cli.opening import document, identity, opened
 
 Out = Annotated[Path, typer.Option("-o", metavar="OUT", help="A new file to write.")]
 
@@ -160,16 +160,15 @@ def verify(
     known, and so the signature was not checked.
     """
     from anpr_share.cli.opening import has_site
-    from anpr_share.documents.identity import Identity
     from anpr_share.reports.exchange import verify_lines
     from anpr_share.work import loading
 
-    identity = None if sender is None else Identity.parse(document(sender))
+    known = None if sender is None else identity(sender)
     if has_site(invocation):
         with opened(invocation) as site:
-            result = loading.verify(site, bundle, identity)
+            result = loading.verify(site, bundle, known)
     else:
-        result = loading.verify_alone(bundle, identity)
+        result = loading.verify_alone(bundle, known)
     return Outcome(result, lines=verify_lines(result), answer=2 in result.steps)
 
 

@@ -22,6 +22,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from typer._click import exceptions as click  # typer exports only some; pyproject.toml pins the range tested
 from typer.core import TyperGroup
@@ -138,7 +139,17 @@ def _usage(error: click.ClickException) -> tuple[str, str]:
     if isinstance(context.command, TyperGroup):
         near = [name for name in context.command.commands if f"'{name}'" in error.message.partition("Did you mean")[2]]
         return f"{context.command_path} has no such command", _perhaps(near) or hint
-    return f"{context.command_path} takes fewer arguments", hint
+    return f"{context.command_path} takes fewer arguments", _several(context.command.params) or hint
+
+
+def _several(parameters: list[Any]) -> str | None:
+    """How to give several files, where a shell may have made them of a pattern."""
+    repeated = [item for item in parameters if getattr(item, "multiple", False)]
+    if not repeated:
+        return None
+    # An IDENTITY is one file; only where it says FILE may it be a pattern.
+    quoted = "put a pattern in quotes, or " if any(item.metavar == "FILE" for item in repeated) else ""
+    return f"{quoted}repeat {' or '.join(item.opts[0] for item in repeated)}"
 
 
 def _perhaps(near: list[str]) -> str | None:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anpr_share.errors import FormatError
+from anpr_share.errors import FormatError, StorageError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.reports import terminal
 from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
     from anpr_share.cli.common import Invocation
+    from anpr_share.documents.identity import Identity
     from anpr_share.site.opened import OpenSite
 
 SITE_VARIABLE = "ANPR_SHARE_SITE"
@@ -49,12 +50,22 @@ def document(path: Path) -> bytes:
     return data
 
 
+def identity(path: Path) -> Identity:
+    """The identity in a file that somebody handed over. Raises as :func:`document`, and :class:`VerificationError`."""
+    from anpr_share.documents.identity import Identity
+    from anpr_share.site.layout import Paths
+
+    if Paths(path).config.is_file():
+        raise StorageError(f"{spoken_name(path)} is a directory", hint="name the identity.json in it")
+    return Identity.parse(document(path))
+
+
 def asking(invocation: Invocation, *, instead: str, yes: bool = False) -> Callable[[str], bool]:
-    """Asks a person, or with ``yes`` shows the text and takes it as agreed; ``instead`` says how to do without."""
+    """Asks a person; ``instead`` says how to do without. With ``yes`` shows all but the last paragraph, which asks."""
 
     def confirm(text: str) -> bool:
         if yes:
-            invocation.say(text)
+            invocation.say(text.rpartition("\n\n")[0])
             return True
         return terminal.ask(text.rstrip("?"), instead=instead)
 

@@ -39,6 +39,8 @@ def link(
     with opened(invocation) as site:
         frame = reading.link(site, agreement, purpose=purpose).collect(engine="streaming")
         frame = frame.sort(frame.columns)
+        if reading.nothing_loaded(site, agreement):
+            invocation.say("nothing is loaded yet: anpr-share load BUNDLE takes in what a force sent")
     if invocation.json:
         return Outcome({"rows": frame.height, "columns": frame.columns})
     write_frame(frame, output)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from anpr_share.cli.common import Invocation, Outcome, command, group, read_passphrase
-from anpr_share.cli.opening import asking, document, opened
+from anpr_share.cli.common import Invocation, Outcome, command, group, read_passphrase, type_twice
+from anpr_share.cli.opening import asking, identity, opened
+from anpr_share.errors import UsageError
 
 _FINGERPRINT = "give --fingerprint, with what the partner read out"
 
@@ -88,13 +90,12 @@ def partner_add(
 
     Compare the fingerprint over the telephone or on signed paper, never by the way that the file came.
     """
-    from anpr_share.documents.identity import Identity
     from anpr_share.reports.site import pinned_lines
     from anpr_share.work import partners
 
-    identity = Identity.parse(document(file))
+    given = identity(file)
     with opened(invocation) as site:
-        result = partners.pin(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
+        result = partners.pin(site, given, fingerprint, asking(invocation, instead=_FINGERPRINT))
     return Outcome(result, lines=pinned_lines(result))
 
 
@@ -121,13 +122,12 @@ def partner_replace(
     Its fingerprint is compared anew. Agreements list identities whole, so a new version of each must be signed
     before data can move again.
     """
-    from anpr_share.documents.identity import Identity
     from anpr_share.reports.site import replaced_lines
     from anpr_share.work import partners
 
-    identity = Identity.parse(document(file))
+    given = identity(file)
     with opened(invocation) as site:
-        result = partners.replace(site, identity, fingerprint, asking(invocation, instead=_FINGERPRINT))
+        result = partners.replace(site, given, fingerprint, asking(invocation, instead=_FINGERPRINT))
     return Outcome(result, lines=replaced_lines(result))
 
 
@@ -149,7 +149,9 @@ def partner_revoke(
 def passphrase_change(
     invocation: Invocation,
     *,
-    new_passphrase_file: Annotated[Path, typer.Option(metavar="FILE", help="Holds the new passphrase.")],
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the new passphrase; else you are asked, twice.")
+    ] = None,
 ) -> Outcome:
     """Change the passphrase; data and keys stay as they are.
 
@@ -157,8 +159,9 @@ def passphrase_change(
     """
     from anpr_share.work.setup import change_passphrase
 
-    new = read_passphrase(new_passphrase_file)
+    if new_passphrase_file is None and not sys.stdin.isatty():
+        raise UsageError("--new-passphrase-file is missing", hint="nobody can be asked here: name a file that holds it")
     with opened(invocation) as site:
-        change_passphrase(site, new)
+        change_passphrase(site, type_twice() if new_passphrase_file is None else read_passphrase(new_passphrase_file))
         site_id = site.identity.site
     return Outcome({"site": site_id}, lines=["the passphrase was changed; the old one opens this site no more"])

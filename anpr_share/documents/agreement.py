@@ -39,6 +39,8 @@ from anpr_share.periods import UNDATED, Duration
 from anpr_share.pseudonyms import sample_threshold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anpr_share.documents.envelope import Envelope
 
 KIND = "agreement"
@@ -153,15 +155,19 @@ class AgreementPayload(Document):
             raise ValueError("ends lies before starts")
         if (self.version == 1) != (self.supersedes is None):
             raise ValueError("a version above 1, and only such, names the agreement that it supersedes")
-        ids = [party.id for party in self.parties]
-        if len(set(ids)) != len(ids) or len({party.fingerprint for party in self.parties}) != len(ids):
-            raise ValueError("parties are listed twice")
-        roles = [party.role for party in self.parties]
-        if len(ids) > MAX_PARTIES or "police" not in roles or "university" not in roles:
-            raise ValueError(
-                f"an agreement needs at least one police party and one university, at most {MAX_PARTIES} in all"
-            )
+        if fault := party_fault([(party.id, party.role, party.fingerprint) for party in self.parties]):
+            raise ValueError(fault)
         return self
+
+
+def party_fault(parties: Sequence[tuple[str, str, str]]) -> str | None:
+    """What is wrong with these parties together, each an id, a role and a fingerprint; None if nothing is."""
+    ids, roles, fingerprints = ({party[part] for party in parties} for part in range(3))
+    if not len(ids) == len(fingerprints) == len(parties):
+        return "parties are listed twice"
+    if len(parties) > MAX_PARTIES or not roles >= {"police", "university"}:
+        return f"an agreement needs at least one police party and one university, at most {MAX_PARTIES} in all"
+    return None
 
 
 def _require_columns(columns: tuple[str, ...], needed: tuple[str, ...]) -> None:

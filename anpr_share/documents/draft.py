@@ -12,9 +12,9 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from anpr_share.documents import canonical
-from anpr_share.documents.agreement import AgreementPayload, identities_of, party_of
+from anpr_share.documents.agreement import AgreementPayload, identities_of, party_fault, party_of
 from anpr_share.documents.model import path_text, validate
-from anpr_share.errors import FormatError
+from anpr_share.errors import FormatError, UsageError
 from anpr_share.periods import Duration
 from anpr_share.toml import read_toml
 
@@ -120,7 +120,10 @@ def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement |
     """A commented draft for these parties, to be edited: a first version that starts today and runs for a year.
 
     With ``supersedes`` it is that agreement's next version, with its terms: ``parties`` is then the whole new list.
+    Raises :class:`UsageError` if these parties can have no agreement.
     """
+    if fault := party_fault([(party.site, party.role, party.fingerprint) for party in parties]):
+        raise UsageError(fault, hint="give --party once for each force, and once for the university")
     old = supersedes.terms if supersedes else None
     first = [
         _HEAD,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _YEARS = range(1970, 3000)
 _ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2}", re.ASCII)
 _PLAIN_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
+_MOST_TOLD = 3
 
 
 class Document(BaseModel):
@@ -229,8 +230,13 @@ def _unusable(what: str, error: ValidationError) -> UsageError:
 
 
 def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return f"{path_text(first['loc'])}: {_reason(first['type'], first['msg'])}"
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    # Beside a field that is missing an unknown one may be a slip for it.
+    beside = [
+        item for item in found[1:] if item["type"] == "extra_forbidden" and item["loc"][:-1] == found[0]["loc"][:-1]
+    ]
+    told = [found[0], *beside[:_MOST_TOLD]] if found[0]["type"] == "missing" else found[:1]
+    return "; ".join(f"{path_text(item['loc'])}: {_reason(item['type'], item['msg'])}" for item in told)
 
 
 def path_text(location: tuple[int | str, ...]) -> str:

@@ -126,6 +126,8 @@ def find_site(explicit: Path | None, env: str | None, cwd: Path) -> Path:
 
 def require_site(directory: Path, message: str) -> Path:
     """The directory of a site that somebody named. Raises :class:`UsageError` with ``message`` if it is none."""
+    if not directory.exists():
+        raise UsageError(f"{message}: there is no such directory", hint=f"see whether the name is right, or {_HINT}")
     if not (directory / CONFIG_NAME).is_file():
         raise UsageError(f"{message}: it holds no {CONFIG_NAME}", hint=_HINT)
     return directory.resolve()

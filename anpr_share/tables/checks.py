@@ -133,12 +133,14 @@ class SwappedColumns:
         """Stop if over a tenth of the cells are plates.
 
         Raises:
-            InputError: the columns look swapped, and the profile does not allow names of that shape.
+            InputError: the columns may be swapped, and the profile does not allow names of that shape.
         """
         if not self._allowed and self._plates > SWAPPED_SHARE * self._cells:
             raise InputError(
-                f"columns look swapped: of {self._cells:,} cells mapped to {self._field}, {self._plates:,} are plates",
-                hint=f'correct the profile; if your names have that shape, add allow_plate_like = ["{self._field}"]',
+                f"columns may be swapped: of {self._cells:,} cells mapped to {self._field}, "
+                f"{self._plates:,} are plates",
+                hint="correct the profile; if they are right, add this line above [file] or [columns], "
+                f'below table = ...: allow_plate_like = ["{self._field}"]',
             )
 
 

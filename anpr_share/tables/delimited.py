@@ -67,6 +67,8 @@ def find_columns(name: str, blocks: TextBlocks, form: FileFormat, needed: Sequen
         hint = "compare the header line with the columns in the profile"
         if len(cells) == 1:
             hint = "the header line has one cell: the delimiter under [file] may be wrong"
+        if cells[0].lower().startswith("sep=") and len(cells) <= 2:  # a delimiter that is its own divides it
+            hint = f"the first line is Excel's sep=: set skip_rows = {form.skip_rows + 1} under [file]"
         raise InputError(f"{name} has no column {', '.join(missing)}", hint=hint)
     doubled = [column for column in needed if cells.count(column) > 1]
     if doubled:

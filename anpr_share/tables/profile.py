@@ -291,6 +291,8 @@ class CamerasProfile(Profile):
     columns: CamerasColumns
 
 
+_UNKNOWN = "extra_forbidden"
+_MOST_TOLD = 3
 _TEMPLATE = "compare it with a bundled one: anpr-share profile show NAME"
 _BY_TABLE: dict[str, type[Profile]] = {"reads": ReadsProfile, "targets": TargetsProfile, "cameras": CamerasProfile}
 
@@ -351,21 +353,37 @@ def parse_profile(text: str) -> Profile:
     try:
         return _BY_TABLE[table].model_validate(raw)
     except ValidationError as error:
-        raise FormatError(_explain(error), hint=_TEMPLATE) from None
+        raise _explain(error) from None
 
 
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    parts = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        # An unknown key is the writer's text: it is named only if it could be a key.
-        known = re.fullmatch(r"[a-z_]{1,32}", parts[-1])
-        parts[-1] = parts[-1] if known else "(a key)"
-        why = "is not known"
-    else:
-        why = {
-            "missing": "is missing",
-            "value_error": str(first["msg"]).removeprefix("Value error, "),
-        }.get(first["type"], "is wrong: " + str(first["msg"])[:1].lower() + str(first["msg"])[1:])
-    where = ".".join(parts)
-    return f"the profile's key {where} {why}" if where else f"the profile is wrong: {why}"
+def _explain(error: ValidationError) -> FormatError:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    first = found[0]
+    hint = _hint(first["loc"], first["msg"])
+    if not first["loc"]:
+        return FormatError(f"the profile is wrong: {_why(first['type'], first['msg'])}", hint=hint)
+    # Beside a key that is missing an unknown one may be a slip for it.
+    beside = [item for item in found[1:] if item["type"] == _UNKNOWN and item["loc"][:-1] == first["loc"][:-1]]
+    told = [first, *beside[:_MOST_TOLD]] if first["type"] == "missing" else [first]
+    faults = [f"{_key(item['loc'], item['type'])} {_why(item['type'], item['msg'])}" for item in told]
+    return FormatError(f"the profile's key {'; '.join(faults)}", hint=hint)
+
+
+def _key(location: tuple[int | str, ...], kind: str) -> str:
+    *above, last = map(str, location)
+    # An unknown key is the writer's text: it is named only if it could be a key.
+    return ".".join([*above, "(a key)" if kind == _UNKNOWN and not re.fullmatch(r"[a-z_]{1,32}", last) else last])
+
+
+def _why(kind: str, message: str) -> str:
+    told = {_UNKNOWN: "is not known", "missing": "is missing", "value_error": message.removeprefix("Value error, ")}
+    return told.get(kind, f"is wrong: {message[:1].lower()}{message[1:]}")
+
+
+def _hint(location: tuple[int | str, ...], message: str) -> str:
+    if "format" in location:
+        time = "captured_at" in location
+        return "write %d/%m/%Y %H:%M for 31/12/2026 17:45" if time else "write %d/%m/%Y for 31/12/2026"
+    if "timezone" in location or message.endswith("timezone is missing"):
+        return 'such as timezone = "Europe/London"'
+    return _TEMPLATE

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from anpr_share.tables.profile import Profile
 
 FIRST_ROWS = 10
+MANY_ROWS, MANY_SHARE = 10, 0.01
+"""At least so many accepted rows, and more than this share of them, are hardly one vehicle of a rare family."""
 
 _T = TypeVar("_T")
 
@@ -94,6 +96,8 @@ class ReportBuilder:
         self._resolved: dict[str, int] = {}
         self._times: list[datetime] = []
         self._confidence: float | None = None
+        # Of each batch only its commonest cell of family other, so that memory stays within bounds.
+        self._other: dict[str, int] = {}
 
     def add(self, prepared: Prepared, *, file: int, source_rows: int, plates: pl.DataFrame | None = None) -> None:
         """Count a judged batch.
@@ -109,15 +113,17 @@ class ReportBuilder:
         self._split += frame.height - source_rows
         accepted = frame["rule"].is_null()
         self._accepted += int(accepted.sum())
-        _add(self._rejected, frame["rule"].drop_nulls())
+        _add(self._rejected, frame["rule"].drop_nulls().value_counts())
         for mask in prepared.masks:
             self._add_failures(mask, frame["row"], file)
         for rule, count in prepared.resolved.items():
             self._resolved[rule] = self._resolved.get(rule, 0) + count
         if plates is not None:
             passing = plates.filter(accepted)
-            _add(self._families, passing["family"].cast(pl.String))
+            _add(self._families, passing["family"].cast(pl.String).value_counts())
             self._ambiguous += int(passing["ambiguous"].sum())
+            other = frame.filter(accepted & (plates["family"] == "other").fill_null(value=False))["vrm"]
+            _add(self._other, other.value_counts(sort=True).head(1))
         if "captured_at" in frame.columns:
             bounds = frame.filter(accepted).select(low=pl.col("captured_at").min(), high=pl.col("captured_at").max())
             self._times = [time for time in (*self._times, *bounds.row(0)) if time is not None]
@@ -163,6 +169,14 @@ class ReportBuilder:
             yield "no confidence is above 1: it is per cent here, and yours may run from 0 to 1"
         if self._rejected.get("cells", 0) > self._rows // 2:
             yield "over half of the rows have another number of cells than the header: the delimiter may be wrong"
+        if other := self._families.get("other", 0):
+            yield (
+                f"of the accepted plates {other:,} {'is' if other == 1 else 'are'} of family other: foreign or "
+                "personal marks, or words such as NOT KNOWN, which would be taken for one vehicle; null_values "
+                "under [file] in the profile makes empty cells of such words"
+            )
+        if (most := max(self._other.values(), default=0)) >= max(MANY_ROWS, MANY_SHARE * self._accepted):
+            yield f"one text alone makes up {most:,} or more of them, as a word that means no plate would: look for it"
         zone = ZoneInfo("Europe/London")  # of an agreement that says no other; none is known here
         oldest = periods.oldest_kept(self._now, periods.Duration(months=periods.MAX_MONTHS), zone)
         if self._times and periods.day_of(self._times[0], zone) < oldest:
@@ -172,8 +186,8 @@ class ReportBuilder:
             )
 
 
-def _add(counts: dict[str, int], values: pl.Series) -> None:
-    for value, count in values.value_counts().iter_rows():
+def _add(counts: dict[str, int], found: pl.DataFrame) -> None:
+    for value, count in found.iter_rows():
         counts[value] = counts.get(value, 0) + count
 
 

@@ -92,16 +92,18 @@ def _why_none(tally: Tally) -> str:
 
 
 def _hint_none(tally: Tally, agreement: Agreement, table: str, now: datetime) -> str:
-    """What to do about it: about the reason of most rows."""
-    reasons = (tally.rejected + tally.withheld).most_common(1)
+    """What to do about it: about the rows that were asked for, if any passed the checks, else about most rows."""
+    asked = Counter({reason: count for reason, count in tally.withheld.items() if reason != OUTSIDE_WINDOW})
+    reasons = [reason for reason, _ in (+asked or tally.rejected + tally.withheld).most_common()]
     if not reasons:
         return "see whether this is the right file, and whether the profile's skip_rows skips too much"
-    reason = reasons[0][0]
-    if reason == EXPIRED:
+    if set(reasons) == {EXPIRED, NEEDS_AUTHORITY}:
+        return f"{expired_text(agreement, table, now)}; {WITHHELD[NEEDS_AUTHORITY].advice}"
+    if reasons[0] == EXPIRED:
         return expired_text(agreement, table, now)
-    if reason in WITHHELD:
-        return WITHHELD[reason].advice
-    return f"{PHRASES[reason].meaning}; anpr-share check EXTRACT --profile PROFILE shows where"
+    if reasons[0] in WITHHELD:
+        return WITHHELD[reasons[0]].advice
+    return f"{PHRASES[reasons[0]].meaning}; anpr-share check EXTRACT --profile PROFILE shows where"
 
 
 def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
@@ -118,15 +120,9 @@ def expired_text(agreement: Agreement, table: str, now: datetime) -> str:
 
 def none_left(tally: Tally, agreement: Agreement, table: str, now: datetime) -> InputError | PolicyError:
     """The refusal where no row is left: the agreement's alone if its limits keep every row that passed the checks."""
-    message, reasons = f"no row is left: {_why_none(tally)}", set(+tally.withheld)
-    if not reasons or reasons - {EXPIRED, NEEDS_AUTHORITY}:
-        return InputError(message, hint=_hint_none(tally, agreement, table, now))
-    hints = []
-    if EXPIRED in reasons:
-        hints.append(expired_text(agreement, table, now))
-    if NEEDS_AUTHORITY in reasons:
-        hints.append("name who authorised older reads with --authority REF")
-    return PolicyError(message, hint="; ".join(hints))
+    reasons = set(+tally.withheld)
+    kind = PolicyError if reasons and reasons <= {EXPIRED, NEEDS_AUTHORITY} else InputError
+    return kind(f"no row is left: {_why_none(tally)}", hint=_hint_none(tally, agreement, table, now))
 
 
 def notes_on_authority(tally: Tally) -> list[str]:

@@ -142,6 +142,11 @@ def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.La
     return register_io_source(source, schema=joined, is_pure=False, explain_name="linked")
 
 
+def nothing_loaded(site: OpenSite, agreement: str | None = None) -> bool:
+    """Whether no bundle of the agreement was ever loaded, so that every frame is empty."""
+    return not holdings.bundles(site.db, site.require_vault(), agreement=_terms(site, agreement).id)
+
+
 def _lazy_coverage(look: _Look) -> pl.LazyFrame:
     schema = _coverage_schema()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from anpr_share.errors import LockedError, UsageError
 from anpr_share.pseudonyms import site_id_of
 from anpr_share.site.opened import Clock, OpenSite
+from anpr_share.site.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,12 @@ def create(
 def change_passphrase(site: OpenSite, new: bytes) -> None:
     """Let another passphrase open the site, and the old one no more; data and keys stay as they are.
 
-    Raises :class:`UsageError` if the new passphrase will not do.
+    Raises :class:`UsageError` if the new passphrase will not do, or is the old one.
     """
     with site.writing():
+        with suppress(LockedError):
+            Vault.open(site.db, new)
+            raise UsageError("the new passphrase is the old one", hint="choose another")
         with site.transaction():
             site.require_vault().lock_with(site.db, new)
             site.record("passphrase-changed", site.identity.site, {})

@@ -50,7 +50,7 @@ CASES: dict[str, Bad] = {
     "no rows": rows("", "the extract holds no rows"),
     "nothing at all": Bad(b"", "reads.csv has no header line"),
     "a cut gzip file": Bad(gzip.compress((HEADER + ROW * 999).encode())[:-20], "reads.csv is damaged or cut off"),
-    "plates in the camera's column": rows(ROW.replace("Mill Lane Bridge", "LK07XYZ") * 5, "columns look swapped"),
+    "plates in the camera's column": rows(ROW.replace("Mill Lane Bridge", "LK07XYZ") * 5, "columns may be swapped"),
     "unreadable times": rejected(ROW.replace(TIME, "yesterday"), "time-unreadable"),
     "future times": rejected(ROW.replace("2026", "2027"), "time-future"),
     "ambiguous local times": rejected(

@@ -88,7 +88,10 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "agreement draft": (
         "new",
         None,
-        lambda made: ["agreement", "draft", "--party", made.root / "uni" / "identity.json"],
+        lambda made: [
+            *("agreement", "draft", "--party", made.root / "uni" / "identity.json"),
+            *("--party", made.root / "lancs" / "identity.json"),
+        ],
         {"text"},
     ),
     "agreement sign": (
@@ -192,6 +195,13 @@ def test_the_actor_is_logged(tmp_path: Path) -> None:
     assert made.ok("--json", "ledger", "show", site="lancs").result[-1]["actor"] == "Ann Analyst"
 
 
+def test_yes_shows_what_is_agreed_to_and_asks_nothing(tmp_path: Path) -> None:
+    made = sites.world("drafted", tmp_path / "world")
+    done = made.ok("agreement", "sign", made.root / "draft.toml", "-o", made.root / "s.json", "--yes", site="lancs")
+    assert "purpose" in done.err
+    assert "?" not in done.err
+
+
 def test_quiet_leaves_the_result(tmp_path: Path) -> None:
     made = sites.world("drafted", tmp_path / "world")
 
@@ -201,6 +211,16 @@ def test_quiet_leaves_the_result(tmp_path: Path) -> None:
 
     assert done.code == 0
     assert done.out.startswith("signed ")
+
+
+@pytest.mark.parametrize(("stage", "told"), [("agreed", True), ("loaded", False)])
+def test_before_the_first_load_a_link_says_why_it_is_empty(stage: Stage, told: bool, tmp_path: Path) -> None:
+    made = sites.world(stage, tmp_path / "world")
+
+    done = made.ok("link", "--purpose", "journey regularity", site="uni")
+
+    assert ("nothing is loaded yet" in done.err) == told
+    assert done.out.endswith("no row\n") == told
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shlex
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anpr_share.cli.demo import DAYS, _window
+from anpr_share.api import Site
+from anpr_share.cli.common import Invocation
+from anpr_share.cli.demo import DAYS, _program, _python, _Show, _window
 from anpr_share.cli.main import run
 from anpr_share.documents.manifest import LIMITS
 from anpr_share.site.opened import OpenSite
@@ -65,11 +71,56 @@ def test_it_leaves_three_sites_to_go_on_with(told: tuple[Path, str, float]) -> N
     assert (root / "linked.csv").read_text(encoding="utf-8").count("\n") > 100
 
 
+def test_the_readmes_python_runs_where_it_ended(told: tuple[Path, str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(told[0])
+    monkeypatch.setattr(Site, "open", functools.partial(Site.open, clock=lambda: NOW + timedelta(minutes=5)))
+    exec(readme.split("```python\n")[1].split("```")[0], names)
+    assert names["linked"].height > 100
+
+
+@pytest.mark.parametrize("started", [".venv/bin/anpr-share", ".venv/lib/anpr_share/__main__.py"])
+def test_what_is_to_be_typed_next_works_in_any_directory(
+    started: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / started
+    program.parent.mkdir(parents=True)
+    program.touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.fspath(tmp_path))
+    monkeypatch.setattr(sys, "argv", [started])
+    module = [sys.executable, "-m", "anpr_share"]
+    assert shlex.split(_program()) == (module if program.name == "__main__.py" else [str(program)])
+    assert shlex.split(_python()) == [sys.executable]
+
+
+def test_what_is_to_be_typed_next_is_short_where_it_is_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("anpr-share", "python"):
+        (tmp_path / name).touch(mode=0o700)
+    monkeypatch.setenv("PATH", os.fspath(tmp_path))
+    assert (_program(), shlex.split(_python())) == ("anpr-share", [sys.executable])
+    monkeypatch.setattr(sys, "executable", os.fspath(tmp_path / "python3"))
+    assert _python() == "python"
+
+
+def test_the_story_is_folded_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    _Show(Invocation(clock=lambda: NOW)).story(1, "word four " * 40)
+    told = capsys.readouterr().out.strip().splitlines()
+    assert len(told) > 5
+    assert min(map(len, told[:-1])) > 70
+
+
 def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "mine").write_text("mine", encoding="utf-8")
-    assert run(["demo", str(tmp_path)], clock=lambda: NOW) == 2
-    assert "in use" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "mine").write_text("mine", encoding="utf-8")
+    assert run(["demo", str(tmp_path / "demo")], clock=lambda: NOW) == 2
+    assert "demo is in use\nhint: name another directory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine"]
 
 
 def test_on_every_day_of_ten_years_the_week_has_ended_and_may_be_shared() -> None:

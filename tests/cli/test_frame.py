@@ -255,6 +255,24 @@ def test_wrong_usage_is_exit_code_2_and_repeats_no_value(
     assert "hint: " in err
 
 
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (
+            "export --request r --profile p -o o --reads 1.csv 2.csv",
+            "put a pattern in quotes, or repeat --reads or --targets",
+        ),
+        ("agreement draft --party a.json b.json", "repeat --party"),
+        ("status x", "run: anpr-share status --help"),
+    ],
+)
+def test_files_of_a_pattern_that_the_shell_put_in_are_thought_of(
+    argv: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(argv.split()) == 2
+    assert capsys.readouterr().err.endswith(f"takes fewer arguments\nhint: {hint}\n")
+
+
 def test_wrong_usage_has_its_envelope(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("nest", "--json", "probe", PLATE) == 2
 

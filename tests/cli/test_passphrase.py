@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from anpr_share import errors
-from anpr_share.cli import common
+from anpr_share.cli import common, main
 from anpr_share.cli.common import Invocation
+from tests.support import sites
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,41 @@ def test_where_nobody_can_be_asked_it_is_locked(ask: Callable[[], bytes], monkey
 
     with pytest.raises(errors.LockedError, match="nobody can be asked"):
         ask()
+
+
+def test_a_passphrase_can_be_changed_at_a_terminal_and_nowhere_else_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = sites.world("new", tmp_path / "world")
+    change = [
+        "--site",
+        str(made.root / "lancs"),
+        "passphrase",
+        "change",
+        "--passphrase-file",
+        str(made.passphrase_file),
+    ]
+    typed = iter(["another battery"] * 2)
+    monkeypatch.setattr("getpass.getpass", lambda *_, **__: next(typed))
+
+    for terminal, code in ((False, 2), (True, 0)):
+        answers = type("Input", (), {"isatty": staticmethod(lambda terminal=terminal: terminal)})
+        monkeypatch.setattr("sys.stdin", answers)
+        assert main.run(change, clock=lambda: made.now) == code
+
+    made.passphrase_file.write_text("another battery\n", encoding="ascii")
+    made.ok("key", "list", site="lancs")
+
+
+def test_a_new_passphrase_is_not_the_old_one(tmp_path: Path) -> None:
+    made = sites.world("new", tmp_path / "world")
+    vault = (made.root / "lancs" / "vault.db").read_bytes()
+
+    done = made.run("passphrase", "change", "--new-passphrase-file", made.passphrase_file, site="lancs")
+
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: the new passphrase is the old one")
+    assert (made.root / "lancs" / "vault.db").read_bytes() == vault
+    assert "passphrase-changed" not in made.events("lancs")
 
 
 def test_a_new_passphrase_is_typed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,14 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
     assert all(text.startswith("# ") for language, text in blocks() if language == "toml")
 
 
+@pytest.mark.parametrize("page", [PAGE, PAGE.parents[1] / "README.md"], ids=lambda page: page.name)
+def test_how_the_program_comes_onto_the_path_is_said_before_it_is_used(page: Path) -> None:
+    before = re.split(r"^(?:anpr-share|with Site)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+
+    assert "`. .venv/bin/activate`" in before
+    assert r"`.venv\Scripts\Activate.ps1`" in before
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_a_real_shell_reads_the_shell_blocks() -> None:
     script = "\n".join(text for language, text in blocks() if language == "sh")

@@ -10,8 +10,18 @@ import pytest
 
 from anpr_share.documents import draft
 from anpr_share.documents.agreement import AgreementPayload, party_of
-from anpr_share.errors import AnprShareError, FormatError, VerificationError
-from tests.support.documents import AGREEMENT, FORCE, STRANGER, TODAY, UNIVERSITY, changed, signed_agreement, terms
+from anpr_share.errors import AnprShareError, FormatError, UsageError, VerificationError
+from tests.support.documents import (
+    AGREEMENT,
+    FORCE,
+    STRANGER,
+    TODAY,
+    UNIVERSITY,
+    Site,
+    changed,
+    signed_agreement,
+    terms,
+)
 
 PARTIES = [FORCE.identity, UNIVERSITY.identity]
 TEMPLATE = draft.draft_toml(PARTIES, TODAY, None)
@@ -224,7 +234,12 @@ def test_a_bad_value_is_refused_and_its_setting_named(name: str, value: str, whe
         pytest.param(filled() + "extra = 1\n", "parties.1.extra: unknown field", id="unknown setting of a party"),
         pytest.param("id = 'a'\n" + filled(), "cannot be read as TOML at line", id="a setting twice"),
         pytest.param(filled().split("[[parties]]")[0], "parties: missing", id="no parties"),
-        pytest.param(filled().replace("[reads]", "[read]"), "reads: missing", id="no reads"),
+        pytest.param(filled().replace("[reads]", "[read]"), "reads: missing; read: unknown field", id="no reads"),
+        pytest.param(
+            filled().replace("\nvictims =", "\nvictim = 1\nAB12CDE ="),
+            "targets.victims: missing; targets.(a name): unknown field; targets.victim: unknown field",
+            id="a slip in a name",
+        ),
         pytest.param("#" * (draft.MAX_CHARACTERS + 1), "longer than", id="half a megabyte"),
         pytest.param(".".join("a" * 100_000) + " = 1", "more than 200 dots", id="key of 100,000 parts"),
         pytest.param("\ud800", "", id="surrogate"),
@@ -235,6 +250,25 @@ def test_a_bad_file_is_refused(text: str, where: str) -> None:
     message = refused(text)
     assert where in message
     assert "AB12CDE" not in message
+
+
+def test_no_more_than_three_unknown_settings_are_told() -> None:
+    many = "\n".join(f"{name} = 1" for name in "abcdefgh")
+    assert refused(filled().replace("\nvictims =", f"\n{many}\nz =")).count("unknown") == 3
+
+
+@pytest.mark.parametrize(
+    ("parties", "fault"),
+    [
+        ([FORCE], "at least one police party and one university"),
+        ([UNIVERSITY], "at least one police party and one university"),
+        ([FORCE, UNIVERSITY, FORCE], "parties are listed twice"),
+    ],
+    ids=["no university", "no force", "one twice"],
+)
+def test_parties_that_can_have_no_agreement_get_no_draft(parties: list[Site], fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        draft.draft_toml([party.identity for party in parties], TODAY, None)
 
 
 def test_a_party_whose_identity_was_tampered_with_is_refused_before_anybody_signs() -> None:

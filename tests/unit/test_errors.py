@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import traceback
 from pathlib import Path
 
 import pytest
+
+from anpr_share.errors import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anpr_share"
 KINDS = {"InputError", "UsageError", "PolicyError", "LockedError", "StorageError"}
@@ -34,6 +37,15 @@ def unhelpful(path: Path) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_refusal_has_a_hint(path: Path) -> None:
     assert unhelpful(path) <= WITHOUT
+
+
+def test_a_traceback_shows_the_hint_and_the_message_is_still_itself() -> None:
+    error = UsageError("it was put wrongly", hint="put it otherwise")
+
+    told = traceback.format_exception(error)
+    assert told[-2:] == ["anpr_share.errors.UsageError: it was put wrongly\n", "hint: put it otherwise\n"]
+    assert str(error) == "it was put wrongly"
+    assert traceback.format_exception(UsageError("x"))[-1].endswith(": x\n")
 
 
 def test_the_exceptions_are_still_there() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from anpr_share.cli.failures import explain
-from anpr_share.cli.opening import document
+from anpr_share.cli.opening import document, identity
 from anpr_share.errors import AnprShareError, StorageError, UsageError
 from anpr_share.files import open_regular, recorded
 from anpr_share.tables.extract import open_extract
@@ -57,9 +57,18 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         pytest.skip("this system does not list its descriptors")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with pytest.raises(StorageError, match="is not a file"):
+        with pytest.raises(StorageError, match="is a directory"):
             open_regular(tmp_path, "it")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_site_in_place_of_its_identity_is_told_apart_from_any_directory(tmp_path: Path) -> None:
+    (tmp_path / "kent").mkdir()
+    for hint in ("name a file", "identity.json in it"):
+        with pytest.raises(StorageError, match="kent is a directory") as caught:
+            identity(tmp_path / "kent")
+        assert hint in str(caught.value.hint)
+        (tmp_path / "kent" / "site.toml").touch()
 
 
 @pytest.mark.parametrize(

@@ -108,10 +108,14 @@ def test_a_linkage_key_is_32_bytes(secret: bytes) -> None:
         ("Northshire Police", "northshire-police"),
         ("  The University of X (2nd) ", "the-university-of-x-2nd"),
         ("Dyfed-Powys", "dyfed-powys"),
-        ("ÄÖÜ", ""),
+        ("Université de Élan", "universite-de-elan"),
+        ("Universite\u0301 I\u0307", "universite-i"),
+        ("ÄÖÜ", "aou"),
+        ("Ørsted ½", "rsted-1-2"),
+        ("Ø", ""),
     ],
 )
-def test_a_site_id_is_the_name_in_lower_case_joined_by_hyphens(name: str, site_id: str) -> None:
+def test_a_site_id_is_the_name_in_lower_case_without_accents_joined_by_hyphens(name: str, site_id: str) -> None:
     assert site_id_of(name) == site_id
 
 

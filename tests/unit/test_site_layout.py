@@ -40,6 +40,12 @@ def test_a_named_directory_that_is_no_site_is_not_replaced_by_a_parent(paths: Pa
         find_site(None, str(paths.store), paths.root)
 
 
+@pytest.mark.parametrize(("name", "why"), [("store", "it holds no site.toml"), ("stor", "there is no such directory")])
+def test_a_directory_that_is_not_there_is_told_from_one_that_is_no_site(paths: Paths, name: str, why: str) -> None:
+    with pytest.raises(UsageError, match=f"--site is no site: {why}"):
+        find_site(paths.root / name, None, paths.root)
+
+
 def test_no_site_anywhere_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no site here"):
         find_site(None, None, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import string
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from frictionless.formats import CsvControl
 from anpr_share.errors import AnprShareError, InputError, StorageError, UsageError
 from anpr_share.tables import blocks
 from anpr_share.tables.check import check_extract
-from anpr_share.tables.profile import Profile, load_profile, parse_profile
+from anpr_share.tables.profile import Profile, load_profile, parse_profile, profile_text
 from anpr_share.tables.report import Place, rejects_file
 from tests.support import week
 
@@ -75,6 +76,42 @@ def test_confidence_from_0_to_1_and_a_wrong_delimiter_are_noted(tmp_path: Path) 
 
     assert "0 to 1" in low.notes[0]
     assert "delimiter" in short.notes[0]
+
+
+def test_plates_that_may_be_words_are_noted_and_never_shown(tmp_path: Path) -> None:
+    foreign = "".join(GOOD.replace("AB12CDE", f"WAW 12{letter}45") for letter in "ABCDEFGHJK")
+    words = GOOD.replace("AB12CDE", "Not Known")
+
+    few = check_extract([write(tmp_path, HEADER + GOOD + foreign + words * 9)], READS, now=NOW)
+    many = check_extract([write(tmp_path, HEADER + GOOD + foreign + words * 10)], READS, now=NOW)
+
+    assert few.families == {"other": 19, "current": 1}
+    assert "19 are of family other" in few.notes[0]
+    assert "null_values under [file]" in few.notes[0]
+    assert len(few.notes) == 1
+    assert "one text alone makes up 10 or more" in many.notes[1]
+    assert "Not Known" not in str(many)
+
+
+def test_one_rare_plate_among_very_many_is_no_word(tmp_path: Path) -> None:
+    report = check_extract(
+        [write(tmp_path, HEADER + GOOD * 1000 + GOOD.replace("AB12CDE", "WAW 12A45") * 10)], READS, now=NOW
+    )
+
+    assert len(report.notes) == 1
+
+
+def test_the_words_of_the_documentation_become_empty_cells(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^null_values = .*\]$", page, re.MULTILINE)
+    own = parse_profile(re.sub(r"^null_values = .*$", example, profile_text("plain-reads"), flags=re.MULTILINE))
+    words = "".join(GOOD.replace("AB12CDE", word) for word in own.file.null_values)
+
+    before = check_extract([write(tmp_path, HEADER + words)], READS, now=NOW)
+    after = check_extract([tmp_path / "reads.csv"], own, now=NOW)
+
+    assert before.families == {"other": len(own.file.null_values)}
+    assert after.rejected == {"vrm-missing": len(own.file.null_values)}
 
 
 def test_local_times_that_the_profile_resolves_are_counted(tmp_path: Path) -> None:
@@ -143,7 +180,7 @@ def test_rejects_never_overwrite_the_extract_and_need_a_folder(tmp_path: Path) -
 def test_swapped_columns_stop_a_check_unless_allowed(tmp_path: Path) -> None:
     swapped = write(tmp_path, HEADER + "CAM-1,AB12CDE,2026-10-08T16:30:51Z,93\n" * 5)
 
-    with pytest.raises(InputError, match="columns look swapped"):
+    with pytest.raises(InputError, match="columns may be swapped"):
         check_extract([swapped], READS, now=NOW)
     allowed = READS.model_copy(update={"allow_plate_like": ("camera",)})
     assert check_extract([swapped], allowed, now=NOW).rows == 5

@@ -26,7 +26,7 @@ from anpr_share.tables.checks import (
     vrm_cells,
 )
 from anpr_share.tables.extract import Batch, open_extract
-from anpr_share.tables.profile import Profile, load_profile, parse_profile
+from anpr_share.tables.profile import Profile, load_profile, parse_profile, profile_text
 from anpr_share.vrm import canonicalise_series
 
 NOW = datetime(2026, 10, 9, tzinfo=UTC)
@@ -305,8 +305,28 @@ def test_swapped_columns_stop_the_work_above_a_tenth(plates: int, refused: bool)
     if not refused:
         counted(READS).refuse()
         return
-    with pytest.raises(InputError, match="columns look swapped"):
+    with pytest.raises(InputError, match="columns may be swapped"):
         counted(READS).refuse()
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("nas-compact", "camera"), ("plain-reads", "camera"), ("plain-targets", "log")]
+)
+def test_names_that_look_like_plates_are_allowed_as_the_hint_says(name: str, field: str) -> None:
+    text = profile_text(name)
+
+    def refuse(profile: Profile) -> None:
+        swapped = SwappedColumns(profile, field)
+        swapped.add_cells(pl.Series(["AB12CDE"]))
+        swapped.refuse()
+
+    with pytest.raises(InputError) as caught:
+        refuse(parse_profile(text))
+    line = str(caught.value.hint).split("table = ...: ")[1]
+    head, tables = text.split("\n[", 1)
+    assert f"# {line} " in head
+    refuse(parse_profile(head.replace(f"# {line} ", f"{line} ") + "\n[" + tables))
+    refuse(parse_profile(f"{head}\n{line}\n[{tables}"))
 
 
 def test_blank_cells_are_not_counted_when_columns_may_be_swapped() -> None:

@@ -84,6 +84,7 @@ def refusal(act: Callable[[], object]) -> AnprShareError:
         ("\ufeff" + HEADER + BODY, ""),
         (" vrm , camera,captured_at ,note\n" + BODY, ""),
         ("exported by\nsomeone\n" + HEADER + BODY, "skip_rows = 2"),
+        ("sep=,\n" + HEADER + BODY, "skip_rows = 1"),
         (BODY, 'header = ["vrm", "camera", "captured_at", "note"]'),
         (HEADER.replace(",", "\t") + BODY.replace(",", "\t").replace("cam\t 2", "cam, 2"), 'delimiter = "\\t"'),
         (HEADER.replace(",", "|") + BODY.replace(",", "|").replace("cam|", "cam,").replace('"', ""), 'delimiter = "|"'),
@@ -185,6 +186,9 @@ def test_batches_are_about_as_long_as_asked_for(tmp_path: Path, monkeypatch: pyt
     [
         ("vrm,camera\na,b\n", "", "no column captured_at", "header line"),
         ((HEADER + BODY).replace(",", ";"), "", "no column vrm, camera, captured_at", "delimiter"),
+        ("sep=,\n" + HEADER + BODY, "", "no column vrm, camera, captured_at", "set skip_rows = 1 under [file]"),
+        ("sep=;\n" + HEADER + BODY, "", "no column vrm, camera, captured_at", "set skip_rows = 1 under [file]"),
+        ("x\nSep=,\n" + HEADER + BODY, "skip_rows = 1", "no column vrm, camera, captured_at", "skip_rows = 2"),
         ("vrm,vrm,camera,captured_at\na,b,c,d\n", "", "more than one column vrm", "rename"),
         ("", "", "no header line", "empty"),
         ("\n\n", "", "no header line", "empty"),

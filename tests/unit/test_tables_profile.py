@@ -121,6 +121,34 @@ def test_a_bad_profile_is_refused_naming_the_key(text: str, names: str) -> None:
     assert names in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            READS.replace("vrm =", "vrn =").replace("[columns]", "[columns]\nAB12CDE = 1"),
+            "the profile's key columns.vrm is missing; columns.(a key) is not known; columns.vrn is not known",
+            "profile show",
+        ),
+        (
+            with_time('columns = ["d"]\nformat = "dd/mm/yyyy hh:mm"\ntimezone = "UTC"'),
+            "whole time",
+            "%d/%m/%Y %H:%M for",
+        ),
+        (with_time('columns = ["d"]\ntimezone = "UTC"'), "format is missing", "%d/%m/%Y %H:%M for"),
+        (TARGETS + '[columns.convicted_on]\ncolumns = ["c"]\nformat = "dd/mm"', "whole time", "%d/%m/%Y for"),
+        (with_time('columns = ["d"]\nformat = "%F %T"\ntimezone = "BST"'), "is not a time zone", '"Europe/London"'),
+        (with_time('columns = ["d"]\nformat = "%F %T"'), "timezone is missing", '"Europe/London"'),
+    ],
+    ids=["slip", "words", "no format", "date in words", "zone", "no zone"],
+)
+def test_what_to_write_instead_is_said(text: str, message: str, hint: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parse_profile(text)
+
+    assert message in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("form", ["%FT%T%z", "%FT%T%#z", "%FT%T%.f%#z"])
 def test_a_format_with_an_offset_needs_no_zone(form: str) -> None:
     assert parse_profile(with_time(f'columns = ["dt"]\nformat = "{form}"')).fields

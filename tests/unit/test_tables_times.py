@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -184,6 +186,17 @@ def test_typed_times_keep_their_zone_or_take_the_profiles() -> None:
     assert local.failures["time-ambiguous"].to_list() == [False, True, False]
     assert local.failures["time-missing"].to_list() == [False, False, True]
     assert aware.values.to_list() == [utc(2026, 7, 1, 12), utc(2026, 10, 25, 1, 30), None]
+
+
+def test_of_typed_columns_the_format_of_the_documentation_is_not_used() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "profiles.md").read_text(encoding="utf-8")
+    times, dates = re.findall(r"`\"(%F[^`]*)\"`", page)
+    at = pl.Series("t", [datetime(2026, 7, 1, 12)])  # noqa: DTZ001
+
+    read = parse_times(at.to_frame(), TimeColumn(columns=("t",), format=times, timezone="Europe/London"))
+    days, _ = parse_dates(at.dt.date().to_frame(), DateColumn(columns=("t",), format=dates))
+
+    assert (read.values.to_list(), days.to_list()) == ([utc(2026, 7, 1, 11)], [date(2026, 7, 1)])
 
 
 def test_typed_columns_that_cannot_be_times_are_refused() -> None:

@@ -36,6 +36,13 @@ def test_a_hostile_text_is_refused_soon_and_not_quoted(text: str, message: str) 
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("value", ["25-11-2026", "False", "P90D"])
+def test_how_dates_texts_and_yes_and_no_are_written_is_said(value: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        read_toml(f"x = {value}", "the draft")
+    assert "double quotes, a date is written 2026-11-25, yes and no as true and false" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(("text", "message"), HOSTILE)
 def test_profiles_and_sites_are_read_the_same_way(text: str, message: str, tmp_path: Path) -> None:
     paths = Paths(tmp_path)

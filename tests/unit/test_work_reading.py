@@ -346,8 +346,9 @@ def test_the_library_opens_a_site_and_reads(loaded: World) -> None:
 
 
 def test_the_library_refuses_what_is_no_site_as_a_command_does(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"is no site: it holds no site\.toml"):
-        Site.open(tmp_path / "nosite", passphrase=PASSPHRASE)
+    for name, why in ((".", r"it holds no site\.toml"), ("nosite", "there is no such directory")):
+        with pytest.raises(UsageError, match=f"is no site: {why}"):
+            Site.open(tmp_path / name, passphrase=PASSPHRASE)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"x" * 5000, None], ids=["empty", "newline", "long", "none"])
