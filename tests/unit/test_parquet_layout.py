@@ -277,7 +277,7 @@ def test_every_truncation_is_refused() -> None:
         refuse(good[:length], "not an encrypted")
     for length in range(len(good) - 4):
         # Where the file now ends, any bytes may be: which reason they give is chance, but none is of what they hold.
-        refuse(good[:length] + b"PARE", "an encrypted|footer|metadata|module|not open with its key")
+        refuse(good[:length] + b"PARE", "encrypted|footer|metadata|module|not open with its key")
 
 
 def set_field(where: Callable[[Forge], Typed], number: int, kind: int, value: Any) -> Callable[[Forge], None]:

@@ -149,7 +149,7 @@ def test_times_without_a_day_are_refused(tmp_path: Path) -> None:
     refuse("has no day", job(tmp_path / "p", day=None))
 
 
-NAMES, TYPES, SHAPE = "columns are not those agreed$", "agreed, or not of their types$", "schema is not flat$"
+NAMES, TYPES, SHAPE = "columns are not those agreed\n", "agreed, or not of their types\n", "schema is not flat\n"
 FRAMES: dict[str, tuple[str, pl.DataFrame]] = {
     "column missing": (NAMES, FRAME.drop("camera")),
     "column not agreed": (NAMES, FRAME.with_columns(pl.lit("0-49").alias("confidence"))),
