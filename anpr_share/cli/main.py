@@ -32,6 +32,7 @@ class Group(Protocol):
 
 
 NAME = "anpr-share"
+SWITCH_SECONDS = 0.0003
 
 MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, research, ledger)
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
@@ -102,6 +103,9 @@ def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) ->
 
 def entry() -> None:
     """The installed program."""
+    # The thread that hashes holds Python's lock all the time. Left at 5 ms, those that read and sort would wait so long
+    # for each of their many short turns.
+    sys.setswitchinterval(SWITCH_SECONDS)
     if sys.platform != "win32":
         import resource
 
