@@ -24,7 +24,9 @@ _MAX_DOCUMENT = 16 * 1024 * 1024
 
 @contextmanager
 def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]:
-    """The site of this call; with ``unlock`` its passphrase is asked for. What a killed command lost is told."""
+    """The site of this call. With ``unlock`` its passphrase is asked for, and what has expired is destroyed first; what
+    only looks, and needs none, changes nothing. What a killed command lost is told.
+    """
     from anpr_share.site.layout import find_site
     from anpr_share.site.opened import OpenSite
 
@@ -33,11 +35,29 @@ def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]
     with OpenSite.open(root, passphrase=passphrase, clock=invocation.clock, actor=invocation.actor) as site:
         if site.restored:
             terminal.warn("this site was restored from a backup: its data and one-time keys are gone")
+        if unlock:
+            _expire(site)
         try:
             yield site
         finally:
             for path in site.lost:
                 terminal.warn(f"{spoken_name(path)}, of an interrupted command, was removed before it was finished")
+
+
+def _expire(site: OpenSite) -> None:
+    from anpr_share.work import purging
+
+    try:
+        done = purging.expire(site)
+    except StorageError as error:
+        # Its keys are gone: what is left of it may wait, and the command need not.
+        terminal.warn(f"{error.message}; {error.hint}")
+        return
+    if not done:
+        terminal.warn(
+            "the clock is far past the last line of the ledger, so nothing that has expired was destroyed; if it is "
+            "right: anpr-share purge --confirm-date DAY"
+        )
 
 
 def document(path: Path) -> bytes:

@@ -74,6 +74,7 @@ def status_lines(result: StatusResult) -> list[Line]:
         f"{result.name} ({result.site}, {result.role})",
         f"at {result.now:%Y-%m-%d %H:%M} UTC",
         f"{count(result.partners, 'partner')}, {count(result.ledger_lines, 'ledger line')}",
+        f"last purge: {'never' if result.last_purge is None else f'{result.last_purge:%Y-%m-%d %H:%M} UTC'}",
     ]
     if not result.agreements:
         lines += ["", "no agreement is in force here yet"]

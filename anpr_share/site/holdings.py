@@ -215,18 +215,17 @@ def bundles(
     return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
 
 
-def newest_targets(connection: Connection, vault: Vault, agreement: str) -> dict[str, Bundle]:
-    """The bundle that brought the newest snapshot of targets from each force; what is of an older one is withdrawn.
+def newest_targets(connection: Connection, vault: Vault, agreement: str) -> dict[str, datetime]:
+    """When the bundle was made that brought the newest targets of each force; what is of an older one is withdrawn.
 
     Bundles are sealed as a whole, unlike parts and keys, so nobody without the passphrase can bring a snapshot back.
     """
-    newest: dict[str, Bundle] = {}
+    newest: dict[str, datetime] = {}
     for item in bundles(connection, vault, direction="loaded", agreement=agreement):
         assert item.quality is not None
         targets = validate(Quality, item.quality, "quality record").of("targets")
-        before = newest.get(item.partner)
-        if targets is not None and targets.rows_out and (before is None or item.created >= before.created):
-            newest[item.partner] = item
+        if targets is not None and targets.rows_out:
+            newest[item.partner] = max(item.created, newest.get(item.partner, item.created))
     return newest
 
 
@@ -299,12 +298,23 @@ def registered(connection: Connection, vault: Vault | None) -> tuple[Registered,
     return tuple(find(connection, Registered, vault, order="delete_by, path, agreement"))
 
 
+def forget_registered(connection: Connection, item: Registered) -> None:
+    """A file that was deleted lies under retention no more."""
+    connection.execute("DELETE FROM registered WHERE path = ? AND agreement = ?", (item.path, item.agreement))
+
+
 def receipts(
     connection: Connection, *, direction: Literal["made", "received"] | None = None, partner: str | None = None
 ) -> tuple[KnownReceipt, ...]:
     """Receipts, the oldest first."""
     where = "direction = coalesce(?, direction) AND partner = coalesce(?, partner)"
     return tuple(find(connection, KnownReceipt, None, where, direction, partner, order="at, digest"))
+
+
+def deleted_places(connection: Connection) -> frozenset[KeyPlace]:
+    """The days that were destroyed, and whose keys are gone."""
+    rows = connection.rows("SELECT agreement, tbl, day, bundle FROM deletion")
+    return frozenset(KeyPlace(*row) for row in rows) - frozenset(key_places(connection))
 
 
 def unreported_refusals(connection: Connection, partner: str) -> tuple[Refusal, ...]:

@@ -10,7 +10,6 @@ command that writes.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,6 @@ from anpr_share.documents.manifest import Manifest, Sealed
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.part_check import PartResult, Rewrite
-from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private, require_space
 from anpr_share.site.holdings import KeyPlace
@@ -45,6 +43,7 @@ from anpr_share.work.arriving import (
     verify_alone,
     verify_to_keys,
 )
+from anpr_share.work.erasing import erase, remove_erased
 from anpr_share.work.progress import Progress
 from anpr_share.work.verifying import Standing
 
@@ -76,7 +75,7 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
         raise PolicyError("only a university loads bundles", hint="a force makes them: anpr-share export")
     site.require_vault()
     with site.writing():
-        _finish_deletions(site)
+        remove_erased(site)
         site.now()  # a clock that is wrong here is no fault of the bundle
         state = Arrival()
         with open_regular(path, "the bundle") as file:
@@ -93,7 +92,7 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
                 verified = verify_to_keys(site, file, opened, sender)
         progress("steps 1 to 7 passed; checking and re-encrypting the parts")
         result = _store(site, path, state, verified, receipt, progress)
-        _finish_deletions(site)
+        remove_erased(site)
         site.checkpoint()
         return result
 
@@ -183,8 +182,8 @@ def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Pa
         if part.source == verified.standing.sender.site
     )
     newest = holdings.newest_targets(site.db, site.require_vault(), verified.standing.agreement.id)
-    known = newest.get(verified.standing.sender.site)
-    return parts, known is not None and known.created > verified.opened.manifest.created
+    created = verified.opened.manifest.created
+    return parts, newest.get(verified.standing.sender.site, created) > created
 
 
 def _commit(
@@ -345,12 +344,7 @@ def _drop_superseded(
     for part in parts:
         rows[KeyPlace(agreement.id, part.tbl, part.day, part.bundle), part.source] += part.rows
     for (place, source), count in rows.items():
-        holdings.destroy_day_key(site.db, place)
-        holdings.remove_parts(site.db, place.bundle, place.tbl, place.day)
-        records.put(
-            site.db,
-            holdings.Deletion(place.bundle, place.tbl, place.day, agreement.id, source, count, due=now, at=now),
-        )
+        erase(site, place, source, count, due=now, now=now)
         site.record(
             "erasure",
             place.bundle,
@@ -361,21 +355,6 @@ def _drop_superseded(
                 "table": place.tbl,
             },
         )
-
-
-_PART_FILE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]{1,4}\.parquet", re.ASCII)
-
-
-def _finish_deletions(site: OpenSite) -> None:
-    """Remove the files of replaced targets, whose keys are gone already."""
-    live = {part.path for part in holdings.parts(site.db, site.vault, tbl="targets")}
-    with storage_errors("a replaced part cannot be removed"):
-        store = site.paths.store.resolve()
-        for path in store.glob(f"*/targets/{UNDATED}/*.parquet"):
-            # A link planted in the store shall not lead a deletion out of it.
-            inside = path.parent.resolve() == path.parent and not path.is_symlink() and _PART_FILE.fullmatch(path.name)
-            if inside and path.relative_to(store.parent).as_posix() not in live:
-                path.unlink(missing_ok=True)
 
 
 def _reprint(site: OpenSite, manifest: Manifest, known: holdings.Bundle, receipt: Path | None) -> LoadResult:

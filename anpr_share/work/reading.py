@@ -250,7 +250,8 @@ def _live_parts(
     keys = holdings.wrapped_day_keys(connection, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
     if table == "targets":
-        bundles = {item.id: item for item in holdings.newest_targets(connection, vault, agreement.id).values()}
+        newest = holdings.newest_targets(connection, vault, agreement.id)
+        bundles = {key: item for key, item in bundles.items() if item.created == newest.get(item.partner)}
     found = []
     for part in holdings.parts(connection, vault, agreement=agreement.id, tbl=table):
         place = holdings.KeyPlace(agreement.id, table, part.day, part.bundle)

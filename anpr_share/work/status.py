@@ -109,6 +109,7 @@ class StatusResult:
     overdue: tuple[str, ...]
     warnings: tuple[str, ...]
     next: tuple[str, ...]
+    last_purge: datetime | None
 
 
 def status(site: OpenSite) -> StatusResult:
@@ -146,6 +147,8 @@ def status(site: OpenSite) -> StatusResult:
     pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
     trusted = [item for item in asked if item.partner in pinned]
     then = _next_force(found, trusted) if site.identity.role == "police" else _next_university(found, trusted)
+    destroying = ["destroy what has expired: anpr-share purge"] if any(item.overdue_days for item in found) else []
+    purged = site.ledger.last_of("purge")
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
@@ -159,7 +162,8 @@ def status(site: OpenSite) -> StatusResult:
         ledger_lines=site.ledger.head().seq,
         overdue=tuple(overdue),
         warnings=tuple(warnings),
-        next=tuple(dict.fromkeys(then)),
+        next=tuple(dict.fromkeys([*destroying, *then])),
+        last_purge=None if purged is None else purged.time,
     )
 
 

@@ -29,6 +29,7 @@ RUNS = [
     (("receipt create", "receipt accept", "load again"), 1, 2, 20),
     (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 2, 16),
     (("pseudonymise",), 1, 2, 12),
+    (("purge",), 1, 1, 10),
 ]
 
 

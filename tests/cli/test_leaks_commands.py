@@ -161,6 +161,8 @@ def account(run: Run, made: World) -> None:
         run.both("status", site=site)
         run.both("ledger", "show", site=site)
         run.both("ledger", "verify", site=site)
+        run.both("purge", "--dry-run", site=site)
+        run("purge", site=site)
     new = made.root / "new-passphrase"
     new.write_text("another horse battery staple\n", encoding="ascii")
     new.chmod(0o600)
@@ -244,6 +246,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
         "lancs",
         ["{root}/reads.csv", "--profile", "plain-reads", "--agreement", AGREEMENT, "-o", "{root}/out.csv"],
     ),
+    "purge": ("uni", ["--dry-run"]),
     "receipt accept": ("lancs", ["{root}/receipt.json"]),
     "receipt create": ("uni", ["--to", FORCE, "-o", "{root}/out"]),
     "receipt list": ("uni", []),

@@ -6,7 +6,8 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,6 +76,29 @@ def settled(made: World, site: str) -> None:
 def said(again: Done, words: str) -> None:
     """The second run worked, or was told that there was nothing left to do."""
     require(again.code == 0 or words in again.err, f"the second run was refused: {again.err}")
+
+
+# --- retention
+
+_A_YEAR_LATER: Final = timedelta(days=400)
+
+
+def _purge(made: World) -> Done:
+    later = replace(made, now=made.now + _A_YEAR_LATER)
+    return later.run("purge", "--confirm-date", later.now.date(), site="uni")
+
+
+def purged(made: World, again: Done) -> None:
+    """Every day is gone: its key, its file, its record; and the ledger and the next receipt say so once."""
+    require(again.code == 0, f"the second run: {again.code} {again.err}")
+    settled(made, "uni")
+    require(table(made, "uni", "SELECT * FROM keys.day_key") == [], "a key that should be dead is alive")
+    require(table(made, "uni", "SELECT * FROM part") == [], "a part is still recorded")
+    require(not list((made.root / "uni" / "store").rglob("*.parquet")), "a file of a destroyed day is there")
+    sql = "SELECT sum(json_extract(CAST(line AS TEXT), '$.details.rows')) FROM ledger WHERE "
+    sql += "json_extract(CAST(line AS TEXT), '$.event') = 'erasure'"
+    told, noted = table(made, "uni", sql)[0][0], table(made, "uni", "SELECT sum(rows) FROM deletion")[0][0]
+    require(told == noted and told >= sites.READS, f"the ledger tells of {told} rows, the next receipt of {noted}")
 
 
 # --- sites
@@ -332,6 +356,7 @@ JOBS: Final = {
         (5,),
         before=_write_new_passphrase,
     ),
+    "purge": Job(_purge, purged, "loaded", "uni", None, (0,)),
     "partner add": Job(_pin("add", "wyp"), _partner_is("wyp", "pinned"), "new", "lancs", "partner-pinned", (0,)),
     "partner replace": Job(
         _pin("replace", "again"),

@@ -70,6 +70,7 @@ def status(role: str, weeks: int, files: int = 0) -> StatusResult:
         (),
         (),
         ("load what comes: anpr-share load BUNDLE",),
+        None,
     )
 
 

@@ -126,6 +126,13 @@ def test_targets_that_were_withdrawn_do_not_come_back_with_old_rows(world: World
     assert held.height == (1 if newest_too else 0)
 
 
+def test_two_snapshots_of_one_second_leave_the_one_that_was_loaded_last(world: World) -> None:
+    requests = [world.request(DAYS[n], DAYS[n]) for n in range(2)]
+    world.load(world.export(requests[0], targets=TARGETS))
+    world.load(world.export(requests[1], targets=TARGETS[1:]))
+    assert reading.scan(world.uni, "targets", purpose="counting").collect().height == 1
+
+
 def test_targets_without_end_are_refused_and_sent_by_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = world.export(targets=TARGETS)
     few = manifest.Limits(uncounted_rows=1)

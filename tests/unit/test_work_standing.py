@@ -129,7 +129,7 @@ def test_a_window_dies_thirty_days_after_it_was_asked_for(world: World, now: dat
     if loads:
         assert world.load(bundle).rows == {"reads": 6}
     else:
-        assert "expired" in refused(world, bundle, PolicyError, 5).message
+        assert "expired" in refused(world, bundle, PolicyError, 5, lapsed=True).message
 
 
 def test_a_day_already_held_from_this_force_is_refused(world: World) -> None:
@@ -221,7 +221,7 @@ def test_an_agreement_that_has_ended_lets_nothing_in(world: World) -> None:
     world.clock.now = datetime.fromisoformat("2026-10-12T22:59:59Z")
     assert loading.verify(world.uni, bundle).complete
     world.clock.now = datetime.fromisoformat("2026-10-12T23:00:00Z")
-    assert "ended on 2026-10-12" in refused(world, bundle, PolicyError, 5).message
+    assert "ended on 2026-10-12" in refused(world, bundle, PolicyError, 5, lapsed=True).message
 
 
 def test_an_agreement_that_has_not_begun_lets_nothing_be_asked_for(world: World) -> None:

@@ -1,0 +1,50 @@
+"""Deletions as lines for a terminal: days, rows and files by name, never what was in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from anpr_share.reports.terminal import Table
+from anpr_share.reports.words import count, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anpr_share.reports.terminal import Line
+    from anpr_share.work.purging import DueDay, PurgeResult
+
+_LATER_SHOWN = 6
+
+
+def purge_lines(result: PurgeResult) -> list[Line]:
+    """What a purge destroyed, or would, and when the rest goes."""
+    done = "would be destroyed" if result.dry_run else "destroyed"
+    lines: list[Line] = []
+    if result.days:
+        rows = sum(item.rows for item in result.days)
+        lines += [f"{done}: {rows:,} rows of", _table(result.days)]
+    if result.windows:
+        lines.append(f"{done}: one-time keys of {count(result.windows, 'window')} that nobody can answer any more")
+    lines += [f"{'would be deleted' if result.dry_run else 'deleted'}: {name}" for name in result.files]
+    if not lines:
+        lines.append("nothing has expired here")
+    lines += [f"overdue: {name} lies outside of this site: delete it yourself" for name in result.elsewhere]
+    return [*lines, *_later(result.later)]
+
+
+def _table(days: Sequence[DueDay]) -> Table:
+    return Table(
+        ("day", "table", "from", "rows", "delete by"),
+        [(item.day, item.table, item.source, item.rows, moment(item.due, item.timezone)) for item in days],
+    )
+
+
+def _later(days: Sequence[DueDay]) -> list[Line]:
+    if not days:
+        return []
+    times = Counter((item.due, item.timezone) for item in days)
+    shown = sorted(times)[:_LATER_SHOWN]
+    rows = [(moment(due, zone), times[due, zone]) for due, zone in shown]
+    more = [f"and {len(times) - len(shown)} more times; --json lists them all"] if len(times) > len(shown) else []
+    return ["", Table(("goes next", "days of a table and force"), rows), *more]

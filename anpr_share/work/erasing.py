@@ -1,0 +1,63 @@
+"""How a day of the store is destroyed, whatever the reason.
+
+Guarantees: its keys, its records and the note for the force's next receipt change in the caller's transaction, which
+holds the ledger's line too; its files go after that, and if the process dies in between, with the next command that
+comes here. A file is removed only from its place in the store, and only if its deletion is recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from anpr_share.files import storage_errors, sync_directory
+from anpr_share.site import holdings, records
+from anpr_share.site.holdings import KeyPlace
+from anpr_share.site.opened import OpenSite
+
+_PART_FILE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[0-9]{1,4}\.parquet", re.ASCII)
+
+
+def erase(site: OpenSite, place: KeyPlace, source: str, rows: int, *, due: datetime, now: datetime) -> None:
+    """Destroy the key of a day and what is recorded of its parts, inside the caller's transaction."""
+    holdings.destroy_day_key(site.db, place)
+    holdings.remove_parts(site.db, place.bundle, place.tbl, place.day)
+    deletion = holdings.Deletion(place.bundle, place.tbl, place.day, place.agreement, source, rows, due=due, at=now)
+    records.put(site.db, deletion)
+
+
+def remove_erased(site: OpenSite) -> None:
+    """Remove the files of days that were destroyed, and directories that hold nothing any more.
+
+    Called by the one command that writes. Raises :class:`StorageError`.
+    """
+    with storage_errors("a part that was destroyed cannot be removed"):
+        for path in erased_files(site):
+            path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+        erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
+        emptied = {place[:depth] for place in erased for depth in (1, 2, 3)}
+        for pattern in ("*/*/*", "*/*", "*") if erased else ():
+            for directory in store.glob(pattern):
+                if directory.relative_to(store).parts in emptied and directory.resolve() == directory:
+                    _remove_if_empty(directory)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    if not any(directory.iterdir()):
+        directory.rmdir()
+
+
+def erased_files(site: OpenSite) -> list[Path]:
+    """The files of destroyed days that are still there, as after a run that was killed."""
+    erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
+    found = []
+    for path in store.glob("*/*/*/*.parquet") if erased else ():
+        name = _PART_FILE.fullmatch(path.name)
+        # A link planted in the store shall not lead a deletion out of it.
+        if name is not None and not path.is_symlink() and path.parent.resolve() == path.parent:
+            agreement, table, day = path.relative_to(store).parts[:3]
+            if KeyPlace(agreement, table, day, name[1]) in erased:
+                found.append(path)
+    return found

@@ -1,0 +1,228 @@
+"""Rolling deletion: what has expired is destroyed, day by day, and the ledger says so. Needs no passphrase.
+
+Guarantees: the keys and records of expired days go in the transaction that holds the ledger's lines about them, then
+their files; a run that was killed is finished by the next. Nothing that has not expired is touched. Of registered
+files, only those in the site's own ``inbox/`` and ``outbox/`` are deleted; others are named. While the clock is
+suspiciously far ahead nothing is destroyed unless the day is confirmed: what may have expired is invisible meanwhile,
+and a wrong clock must not cost a year of data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from anpr_share.documents import agreement as agreements
+from anpr_share.documents import request as requests
+from anpr_share.documents.agreement import Agreement
+from anpr_share.errors import PolicyError
+from anpr_share.files import storage_errors, sync_directory
+from anpr_share.periods import utc_text
+from anpr_share.site import catalogue, holdings
+from anpr_share.site.holdings import KeyPlace, Registered
+from anpr_share.site.layout import Paths
+from anpr_share.site.ledger import Details
+from anpr_share.site.opened import OpenSite
+from anpr_share.wording import spoken_name
+from anpr_share.work.erasing import erase, erased_files, remove_erased
+
+
+@dataclass(frozen=True, slots=True)
+class DueDay:
+    """A day of a table that is held from a force, or was: ``day`` is ``undated`` where a table has none."""
+
+    agreement: str
+    source: str
+    table: str
+    day: str
+    rows: int
+    due: datetime
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeResult:
+    """What was destroyed, or with ``dry_run`` what would be; ``later`` goes when its time comes.
+
+    ``windows`` counts one-time keys of requests that nobody can answer any more; ``files`` are the extracts and outputs
+    deleted here, ``elsewhere`` those past their time that a person must delete.
+    """
+
+    now: datetime
+    dry_run: bool
+    days: tuple[DueDay, ...]
+    later: tuple[DueDay, ...]
+    windows: int
+    files: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+
+def purge(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
+    """Destroy what has expired, and log the run, whatever it found.
+
+    Raises :class:`PolicyError` if the clock has leapt and ``confirmed`` is not the day that it shows, in UTC, and
+    :class:`StorageError` if a file cannot be deleted: its key is gone all the same.
+    """
+    with site.writing():
+        reading = site.reading()
+        today = reading.instant.date()
+        if reading.leapt and confirmed != today:
+            raise PolicyError(
+                f"the clock shows {today}, long after the last line of the ledger: nothing was destroyed",
+                hint=f"if it really is that day: anpr-share purge --confirm-date {today}",
+            )
+        due = _Due.now(site, reading.instant)
+        due.destroy(site)
+        due.delete(site)
+        with site.transaction():
+            counts: Details = {"days": len(due.days), "files": len(due.files), "windows": len(due.windows)}
+            site.record("purge", site.identity.site, counts)
+        return due.result(dry_run=False)
+
+
+def preview(site: OpenSite) -> PurgeResult:
+    """What :func:`purge` would destroy now, and when the rest goes; changes nothing."""
+    return _Due.now(site, site.now()).result(dry_run=True)
+
+
+def expire(site: OpenSite) -> bool:
+    """Destroy what has expired before a command does its work; False if the clock has leapt, and so nothing was done.
+
+    Logs nothing where nothing has expired. Raises :class:`StorageError` as :func:`purge` does.
+    """
+    if not _Due.now(site, site.now()).any and not erased_files(site):
+        return True
+    with site.writing():
+        reading = site.reading()
+        due = _Due.now(site, reading.instant)  # another command may have been first
+        if due.any and reading.leapt:
+            return False
+        due.destroy(site)
+        due.delete(site)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What has expired at one moment, and what will."""
+
+    at: datetime
+    terms: dict[str, Agreement]
+    days: dict[KeyPlace, DueDay]
+    later: tuple[DueDay, ...]
+    windows: tuple[tuple[str, date], ...]
+    files: tuple[Registered, ...]
+    elsewhere: tuple[Registered, ...]
+
+    @classmethod
+    def now(cls, site: OpenSite, at: datetime) -> _Due:
+        terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
+        held = dict(_held(site, terms))
+        late = [item for item in holdings.registered(site.db, site.vault) if item.delete_by <= at]
+        return cls(
+            at,
+            terms,
+            {place: item for place, item in held.items() if item.due <= at},
+            tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
+            tuple(_dead_windows(site, terms, at)),
+            tuple(item for item in late if _is_ours(site.paths, Path(item.path))),
+            tuple(item for item in late if not _is_ours(site.paths, Path(item.path)) and Path(item.path).exists()),
+        )
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to destroy here."""
+        return bool(self.days or self.windows or self.files)
+
+    def destroy(self, site: OpenSite) -> None:
+        """Everything that cannot be undone, and what the ledger says of it, in one transaction."""
+        if not self.days and not self.windows:
+            return
+        with site.transaction():
+            together: defaultdict[tuple[str, str, str], list[DueDay]] = defaultdict(list)
+            for place, item in self.days.items():
+                erase(site, place, item.source, item.rows, due=item.due, now=self.at)
+                together[place.agreement, place.bundle, place.tbl].append(item)
+            for (agreement, bundle, table), items in together.items():
+                site.record("erasure", bundle, self._details(agreement, table, items))
+            for digest, first in self.windows:
+                holdings.destroy_onetime_key(site.db, digest, first)
+            for digest, count in Counter(digest for digest, _ in self.windows).items():
+                site.record("onetime-keys-destroyed", digest, {"windows": count})
+
+    def _details(self, agreement: str, table: str, items: Sequence[DueDay]) -> Details:
+        return {
+            "agreement": self.terms[agreement].digest,
+            "days": tuple(sorted(item.day for item in items)),
+            "due": utc_text(min(item.due for item in items)),
+            "reason": "its time was up",
+            "rows": sum(item.rows for item in items),
+            "table": table,
+        }
+
+    def delete(self, site: OpenSite) -> None:
+        """The files of what was destroyed, and registered ones in the site's own directories, then forgotten."""
+        remove_erased(site)
+        if not self.files:
+            return
+        with storage_errors("a file whose time is up cannot be deleted"):
+            for item in self.files:
+                path = Path(item.path)
+                path.unlink(missing_ok=True)
+                sync_directory(path.parent)
+        with site.transaction():
+            for item in self.files:
+                holdings.forget_registered(site.db, item)
+            for agreement, count in Counter(item.agreement for item in self.files).items():
+                site.record("erasure", agreement, {"files": count, "reason": "its time was up"})
+
+    def result(self, *, dry_run: bool) -> PurgeResult:
+        return PurgeResult(
+            self.at,
+            dry_run,
+            tuple(sorted(self.days.values(), key=lambda item: (item.due, item.source, item.table))),
+            self.later,
+            len(self.windows),
+            tuple(spoken_name(Path(item.path)) for item in self.files),
+            tuple(spoken_name(Path(item.path)) for item in self.elsewhere),
+        )
+
+
+def _held(site: OpenSite, terms: dict[str, Agreement]) -> Iterator[tuple[KeyPlace, DueDay]]:
+    """Every day whose key is here."""
+    rows: Counter[KeyPlace] = Counter()
+    for part in holdings.parts(site.db, site.vault):
+        rows[KeyPlace(part.agreement, part.tbl, part.day, part.bundle)] += part.rows
+    bundles = {item.id: item for item in holdings.bundles(site.db, site.vault, direction="loaded")}
+    for place in holdings.key_places(site.db):
+        agreement, bundle = terms.get(place.agreement), bundles.get(place.bundle)
+        if agreement is not None and bundle is not None:
+            due = agreement.delete_by(place.tbl, agreement.counted_day(place.day, bundle.created, bundle.at))
+            yield (
+                place,
+                DueDay(place.agreement, bundle.partner, place.tbl, place.day, rows[place], due, agreement.zone.key),
+            )
+
+
+def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> Iterator[tuple[str, date]]:
+    """The windows whose one-time key is here and that nobody may answer any more."""
+    keys = frozenset(holdings.onetime_places(site.db))
+    for known in catalogue.requests(site.db, site.vault):
+        request, _ = requests.parse(known.envelope)
+        agreement = terms.get(known.agreement)
+        if agreement is None:
+            continue
+        for window in request.windows:
+            here = (known.digest, window.first.isoformat()) in keys
+            if here and at >= min(request.dies(window, agreement.zone), agreement.ended):
+                yield known.digest, window.first
+
+
+def _is_ours(paths: Paths, path: Path) -> bool:
+    """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
+    return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
+        not path.is_symlink() and path.parent.resolve() == path.parent
+    )

@@ -1,0 +1,188 @@
+"""Rolling deletion: what has expired goes, and nothing else; the ledger says so; a killed run is finished."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from anpr_share.errors import PolicyError
+from anpr_share.site import catalogue, holdings
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import purging, reading, receipting
+from tests.support.exchange import DAYS, LANCS, NOW, TARGETS, UNI, World
+
+# Retention is twelve months, and the clock of a site must not leap: so agreements here keep reads for days.
+FIRST_DUE = datetime(2026, 10, 12, 23, tzinfo=UTC)  # 12 days after 1 October, at midnight in London
+EACH = timedelta(days=1)
+
+
+@pytest.fixture
+def held(world: World) -> World:
+    """Three days of reads and the targets of one force, kept for twelve days and twelve months."""
+    world.agree(id="brief", reads__retention="P12D")
+    world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
+    return world
+
+
+def files(world: World) -> set[str]:
+    return {path.parent.name for path in (world.root / UNI / "store").rglob("*.parquet")}
+
+
+def keys(world: World) -> set[str]:
+    return {place.day for place in holdings.key_places(world.uni.db)}
+
+
+def reads(world: World) -> set[date]:
+    return set(reading.scan(world.uni, "reads", purpose="counting", agreement="brief").collect()["day"])
+
+
+def test_nothing_is_touched_while_nothing_has_expired(held: World) -> None:
+    held.clock.now = FIRST_DUE - timedelta(seconds=1)
+    result = purging.purge(held.uni)
+    assert (result.days, result.windows, result.files, result.elsewhere) == ((), 0, (), ())
+    assert held.events(UNI)[-2:] == ["collection", "purge"]
+    assert keys(held) == files(held) == {"2026-10-01", "2026-10-02", "2026-10-03", "undated"}
+
+
+def test_a_day_goes_at_its_delete_by_with_its_key_its_file_and_a_line(held: World) -> None:
+    held.clock.now = FIRST_DUE
+    result = purging.purge(held.uni)
+    [gone] = result.days
+    assert (gone.day, gone.source, gone.table, gone.rows, gone.due) == ("2026-10-01", LANCS, "reads", 3, FIRST_DUE)
+    assert keys(held) == files(held) == {"2026-10-02", "2026-10-03", "undated"}
+    assert reads(held) == {DAYS[1], DAYS[2]}
+    [entry] = [item for item in held.uni.ledger.lines() if item.event == "erasure"]
+    assert (entry.details["days"], entry.details["rows"], entry.details["table"]) == (["2026-10-01"], 3, "reads")
+    assert entry.details["due"] == "2026-10-12T23:00:00Z"
+    assert [item.due for item in result.later] == [FIRST_DUE + EACH, FIRST_DUE + 2 * EACH, result.later[-1].due]
+
+
+def test_it_needs_no_passphrase_and_happens_once(held: World) -> None:
+    held.clock.now = FIRST_DUE + EACH
+    held.close()
+    with OpenSite.open(held.root / UNI, clock=held.clock) as locked:
+        assert [item.day for item in purging.purge(locked).days] == ["2026-10-01", "2026-10-02"]
+        assert purging.purge(locked).days == ()
+    assert keys(held) == files(held) == {"2026-10-03", "undated"}
+    assert held.uni.ledger.verify(held.uni.signing_key.public, UNI).out_of_place == ()
+
+
+def test_a_dry_run_changes_nothing_and_says_the_same(held: World) -> None:
+    held.clock.now = FIRST_DUE + EACH
+    before = held.uni.ledger.head()
+    dry = purging.preview(held.uni)
+    assert (keys(held), held.uni.ledger.head()) == ({"2026-10-01", "2026-10-02", "2026-10-03", "undated"}, before)
+    wet = purging.purge(held.uni)
+    assert (dry.days, dry.later, dry.windows) == (wet.days, wet.later, wet.windows)
+    assert (dry.dry_run, wet.dry_run) == (True, False)
+
+
+def test_the_end_of_an_agreement_takes_everything(world: World) -> None:
+    world.agree(id="brief", ends="2026-10-20")
+    world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
+    world.clock.now = datetime(2026, 10, 20, 23, tzinfo=UTC)
+    assert len(purging.purge(world.uni).days) == 4
+    assert keys(world) == files(world) == set()
+
+
+def test_a_clock_that_leapt_destroys_nothing_until_its_day_is_confirmed(held: World) -> None:
+    held.clock.now = NOW + timedelta(days=40)
+    today = held.clock.now.date()
+    for confirmed in (None, today - EACH, today + EACH):
+        with pytest.raises(PolicyError, match="nothing was destroyed"):
+            purging.purge(held.uni, confirmed=confirmed)
+    assert len(purging.preview(held.uni).days) == 3
+    assert keys(held) == files(held) == {"2026-10-01", "2026-10-02", "2026-10-03", "undated"}
+    assert len(purging.purge(held.uni, confirmed=today).days) == 3
+
+
+def test_a_run_that_died_before_the_files_went_is_finished_by_the_next(
+    held: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.clock.now = FIRST_DUE
+    with monkeypatch.context() as patch:
+        patch.setattr(purging, "remove_erased", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            purging.purge(held.uni)
+    assert "2026-10-01" in files(held) - keys(held)
+    held.clock.now += timedelta(minutes=1)
+    assert purging.purge(held.uni).days == ()
+    assert files(held) == keys(held)
+
+
+def test_a_note_of_a_deletion_that_somebody_planted_takes_no_file_whose_key_lives(held: World) -> None:
+    [place] = [item for item in holdings.key_places(held.uni.db) if item.day == "2026-10-03"]
+    held.uni.db.execute(
+        "INSERT INTO deletion SELECT bundle, tbl, day, agreement, source, rows, ?, ?, NULL FROM part WHERE day = ?",
+        ("2026-10-01T00:00:00Z", "2026-10-01T00:00:00Z", place.day),
+    )
+    purging.purge(held.uni)
+    assert "2026-10-03" in files(held)
+
+
+def test_a_window_that_nobody_may_answer_any_more_loses_its_key(world: World) -> None:
+    world.request()
+    assert len(holdings.onetime_places(world.uni.db)) == 1
+    world.clock.now = NOW + timedelta(days=30) - timedelta(seconds=1)
+    assert purging.purge(world.uni).windows == 0
+    world.clock.now += timedelta(seconds=1)
+    assert purging.purge(world.uni).windows == 1
+    assert holdings.onetime_places(world.uni.db) == ()
+    assert world.events(UNI)[-2:] == ["onetime-keys-destroyed", "purge"]
+
+
+def test_what_was_destroyed_is_in_the_next_receipt(held: World) -> None:
+    held.clock.now = FIRST_DUE
+    purging.purge(held.uni)
+    out = held.free("receipt.json")
+    made = receipting.create(held.uni, "brief", LANCS, out)
+    assert made.deleted == 1
+    accepted = receipting.accept(held.lancs, out.read_bytes())
+    assert (accepted.deleted, accepted.discrepancies) == (1, ())
+
+
+def test_a_forces_files_go_from_its_inbox_and_outbox_and_others_are_named(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    site = world.lancs
+    bundle = world.export(world.request(agreement="brief"))
+    inside = site.paths.inbox / "extract.csv"
+    inside.write_text("vrm,camera,captured_at\n", encoding="utf-8")
+    [extract] = [item for item in holdings.registered(site.db, site.vault) if item.kind == "extract"]
+    with site.transaction():
+        site.db.execute("UPDATE registered SET path = ? WHERE path = ?", (str(inside), extract.path))
+    world.close()
+    world.clock.now = FIRST_DUE
+    with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
+        result = purging.purge(locked)
+        assert (result.files, result.elsewhere) == (("extract.csv",), (bundle.name,))
+        assert [Path(item.path) for item in holdings.registered(locked.db, None)] == [bundle]
+    assert not inside.exists()
+    assert bundle.exists()
+    assert world.cli(LANCS, "purge") == 1
+    bundle.unlink()
+    assert world.cli(LANCS, "purge") == 0
+
+
+def test_a_link_leads_no_deletion_out_of_the_inbox(world: World, tmp_path: Path) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    world.export(world.request(agreement="brief"))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine.csv").write_text("kept", encoding="utf-8")
+    planted = world.lancs.paths.inbox / "in"
+    planted.symlink_to(outside)
+    world.lancs.db.execute("UPDATE registered SET path = ? WHERE kind = 'extract'", (str(planted / "mine.csv"),))
+    world.close()
+    world.clock.now = FIRST_DUE
+    with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
+        purging.purge(locked)
+    assert (outside / "mine.csv").read_text(encoding="utf-8") == "kept"
+
+
+def test_requests_of_a_force_are_left_alone(world: World) -> None:
+    world.export()
+    assert [item.direction for item in catalogue.requests(world.lancs.db, world.lancs.vault)] == ["received"]
+    world.clock.now = NOW + timedelta(days=30)
+    assert purging.purge(world.lancs).windows == 0
