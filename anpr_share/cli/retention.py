@@ -1,7 +1,8 @@
-"""Commands about deletion: ``purge``."""
+"""Commands about deletion: ``purge``, ``schedule``."""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from anpr_share.cli.opening import opened
 def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
     command(program, "purge", panel="Site", example="anpr-share purge --dry-run --site university")(purge)
+    command(program, "schedule", panel="Site", example="anpr-share schedule --site university")(schedule)
 
 
 def purge(
@@ -38,3 +40,20 @@ def purge(
     with opened(invocation, unlock=False) as site:
         result = purging.preview(site) if dry_run else purging.purge(site, confirmed=confirmed)
     return Outcome(result, lines=purge_lines(result), answer=not result.elsewhere)
+
+
+def schedule(invocation: Invocation) -> Outcome:
+    """Print how to have it purged every night.
+
+    A line for cron, units for systemd, a command for the Windows task scheduler: take the one that your machine has.
+    Installs nothing. Needs no passphrase.
+    """
+    from anpr_share.reports.retention import schedule_lines
+    from anpr_share.site.ledger import operating_system_account
+    from anpr_share.work import scheduling
+
+    # -P: a folder that happens to be named like a package must not be run in its place.
+    program = (sys.executable, "-P", "-m", "anpr_share")
+    with opened(invocation, unlock=False) as site:
+        result = scheduling.schedule(program, site.paths.root, site.identity.site, operating_system_account())
+    return Outcome(result, lines=schedule_lines(result))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from anpr_share.reports.terminal import Table
+from anpr_share.reports.terminal import Table, Verbatim
 from anpr_share.reports.words import count, moment
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from anpr_share.reports.terminal import Line
     from anpr_share.work.purging import DueDay, PurgeResult
+    from anpr_share.work.scheduling import Schedule
 
 _LATER_SHOWN = 6
 
@@ -48,3 +49,20 @@ def _later(days: Sequence[DueDay]) -> list[Line]:
     rows = [(moment(due, zone), times[due, zone]) for due, zone in shown]
     more = [f"and {len(times) - len(shown)} more times; --json lists them all"] if len(times) > len(shown) else []
     return ["", Table(("goes next", "days of a table and force"), rows), *more]
+
+
+def schedule_lines(result: Schedule) -> list[Line]:
+    """Each way to run the purge every night, with where it goes."""
+    return [
+        "cron: add this line with crontab -e, as the user whom the site belongs to",
+        Verbatim(result.cron),
+        "",
+        "systemd: two files in /etc/systemd/system, then systemctl enable --now anpr-share-purge.timer",
+        "anpr-share-purge.service",
+        Verbatim(result.service.rstrip("\n")),
+        "anpr-share-purge.timer",
+        Verbatim(result.timer.rstrip("\n")),
+        "",
+        "Windows: run this once",
+        Verbatim(result.windows),
+    ]

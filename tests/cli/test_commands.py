@@ -80,6 +80,7 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     ),
     "demo": ("new", None, lambda made: ["demo", made.root / "demo"], {"directory"}),
     "purge": ("loaded", "uni", words("purge"), {"days", "later", "windows", "files", "elsewhere"}),
+    "schedule": ("loaded", "uni", words("schedule"), {"cron", "service", "timer", "windows"}),
     "status": ("loaded", "uni", words("status"), {"agreements", "overdue", "warnings"}),
     "partner add": ("new", "lancs", partner_add, {"id", "fingerprint"}),
     "partner list": ("agreed", "lancs", words("partner", "list"), None),

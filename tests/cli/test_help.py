@@ -13,7 +13,7 @@ import typer
 from anpr_share.cli import main
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
-LINES = 50
+LINES = 54
 """What a terminal shows at once."""
 
 

@@ -161,6 +161,7 @@ def account(run: Run, made: World) -> None:
         run.both("status", site=site)
         run.both("ledger", "show", site=site)
         run.both("ledger", "verify", site=site)
+        run.both("schedule", site=site)
         run.both("purge", "--dry-run", site=site)
         run("purge", site=site)
     new = made.root / "new-passphrase"
@@ -254,6 +255,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
         "uni",
         [AGREEMENT, "--to", FORCE, "--from", str(DAYS[0]), "--until", str(DAYS[0]), "-o", "{root}/out"],
     ),
+    "schedule": ("uni", []),
     "status": ("uni", []),
     "verify": ("uni", ["{root}/lancs.anpr.zip"]),
 }
