@@ -34,7 +34,8 @@ def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]
     passphrase = invocation.passphrase() if unlock else None
     with OpenSite.open(root, passphrase=passphrase, clock=invocation.clock, actor=invocation.actor) as site:
         if site.restored:
-            terminal.warn("this site was restored from a backup: its data and one-time keys are gone")
+            gone = ": its data and one-time keys are gone" if site.identity.role == "university" else ""
+            terminal.warn(f"this site was restored from a backup{gone}")
         if unlock:
             _expire(site)
         try:

@@ -138,7 +138,7 @@ def status(site: OpenSite) -> StatusResult:
         if item.delete_by <= now
     ]
     keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
-    if site.restored or _is_restored(site):
+    if _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
     elif keyless:
         warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")

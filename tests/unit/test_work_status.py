@@ -187,7 +187,8 @@ def test_a_restored_force_has_lost_no_data(world: World) -> None:
     world.export()
     world.close()
     (world.root / LANCS / "keys.db").unlink()
-    seen(world, LANCS)
+    assert seen(world, LANCS).warnings == ()
+    assert world.events(LANCS)[-1] == "restored"
     assert seen(world, LANCS).warnings == ()
 
 
