@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from zoneinfo import ZoneInfo
 
+    from anpr_share.documents.agreement import Agreement
+
 KIND = "request"
 _MAX_BYTES = 1024 * 1024
 
@@ -60,6 +62,10 @@ class Request(Document):
     def dies(self, window: RequestedWindow, zone: ZoneInfo) -> datetime:
         """When the one-time key of a window is dead: 30 days after the later of its end and the request's creation."""
         return window_key_dies(window.last, self.created, zone)
+
+    def closes(self, window: RequestedWindow, agreement: Agreement) -> datetime:
+        """From when on nobody may answer a window: its one-time key is dead, or the agreement is over."""
+        return min(self.dies(window, agreement.zone), agreement.ended)
 
 
 def parse(data: bytes) -> tuple[Request, dsse.Envelope]:

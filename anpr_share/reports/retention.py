@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import Table, Verbatim
-from anpr_share.reports.words import count, moment
+from anpr_share.reports.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,8 @@ def _later(days: Sequence[DueDay]) -> list[Line]:
     times = Counter((item.due, item.timezone) for item in days)
     shown = sorted(times)[:_LATER_SHOWN]
     rows = [(moment(due, zone), times[due, zone]) for due, zone in shown]
-    more = [f"and {len(times) - len(shown)} more times; --json lists them all"] if len(times) > len(shown) else []
-    return ["", Table(("goes next", "days of a table and force"), rows), *more]
+    table = Table(("goes next", "days of a table and force"), rows)
+    return ["", table, *others(len(times), len(shown), "more times")]
 
 
 def schedule_lines(result: Schedule) -> list[Line]:

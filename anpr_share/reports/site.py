@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from anpr_share.documents.identity import spoken
 from anpr_share.reports.terminal import Table, near
-from anpr_share.reports.words import count, moment
+from anpr_share.reports.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,10 +119,7 @@ def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
 def _file_lines(found: Sequence[FileStatus]) -> list[Line]:
     """The registered files that must be deleted first, and how many others there are."""
     rows = [(item.name, item.kind, moment(item.delete_by, item.timezone)) for item in found[:_FILES_SHOWN]]
-    lines: list[Line] = [Table(("file under retention", "", "delete by"), rows)]
-    if len(found) > _FILES_SHOWN:
-        lines.append(f"and {len(found) - _FILES_SHOWN} more; --json lists them all")
-    return lines
+    return [Table(("file under retention", "", "delete by"), rows), *others(len(found), len(rows))]
 
 
 def _request_lines(found: Sequence[RequestStatus], way: str) -> list[Line]:
@@ -144,9 +141,7 @@ def _request_lines(found: Sequence[RequestStatus], way: str) -> list[Line]:
             for request, window in live[:_WINDOWS_SHOWN]
         ]
         lines.append(Table(("open window", way, "answer, load by", ""), rows))
-    if len(live) > _WINDOWS_SHOWN:
-        lines.append(f"and {len(live) - _WINDOWS_SHOWN} more; --json lists them all")
-    return lines
+    return [*lines, *others(len(live), _WINDOWS_SHOWN)]
 
 
 def ledger_lines(entries: Sequence[Entry], head: int) -> list[Line]:

@@ -14,6 +14,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def others(total: int, shown: int, what: str = "more") -> list[str]:
+    """How many there are beyond those shown, as a line; no line if there are none."""
+    return [f"and {total - shown} {what}; --json lists them all"] if total > shown else []
+
+
 def moment(instant: datetime, timezone: str) -> str:
     """A moment in an agreement's time zone: ``2026-12-25 00:00 (Europe/London)``."""
     return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"

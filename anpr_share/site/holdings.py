@@ -79,6 +79,11 @@ class Part:
     sha256: str
     path: str
 
+    @property
+    def place(self) -> KeyPlace:
+        """The day whose key opens it."""
+        return KeyPlace(self.agreement, self.tbl, self.day, self.bundle)
+
 
 @dataclass(frozen=True, slots=True)
 class HeldDay:
@@ -215,13 +220,13 @@ def bundles(
     return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
 
 
-def newest_targets(connection: Connection, vault: Vault, agreement: str) -> dict[str, datetime]:
+def newest_targets(loaded: Iterable[Bundle]) -> dict[str, datetime]:
     """When the bundle was made that brought the newest targets of each force; what is of an older one is withdrawn.
 
     Bundles are sealed as a whole, unlike parts and keys, so nobody without the passphrase can bring a snapshot back.
     """
     newest: dict[str, datetime] = {}
-    for item in bundles(connection, vault, direction="loaded", agreement=agreement):
+    for item in loaded:
         assert item.quality is not None
         targets = validate(Quality, item.quality, "quality record").of("targets")
         if targets is not None and targets.rows_out:

@@ -8,6 +8,7 @@ comes here. A file is removed only from its place in the store, and only if its 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -33,10 +34,10 @@ def remove_erased(site: OpenSite) -> None:
     Called by the one command that writes. Raises :class:`StorageError`.
     """
     with storage_errors("a part that was destroyed cannot be removed"):
-        for path in erased_files(site):
+        erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
+        for path in tuple(_files(store, erased)):
             path.unlink(missing_ok=True)
             sync_directory(path.parent)
-        erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
         emptied = {place[:depth] for place in erased for depth in (1, 2, 3)}
         for pattern in ("*/*/*", "*/*", "*") if erased else ():
             for directory in store.glob(pattern):
@@ -49,15 +50,16 @@ def _remove_if_empty(directory: Path) -> None:
         directory.rmdir()
 
 
-def erased_files(site: OpenSite) -> list[Path]:
-    """The files of destroyed days that are still there, as after a run that was killed."""
-    erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
-    found = []
+def leaves_files(site: OpenSite) -> bool:
+    """Whether files of destroyed days are still there, as after a run that was killed."""
+    return any(_files(site.paths.store.resolve(), holdings.deleted_places(site.db)))
+
+
+def _files(store: Path, erased: frozenset[KeyPlace]) -> Iterator[Path]:
     for path in store.glob("*/*/*/*.parquet") if erased else ():
         name = _PART_FILE.fullmatch(path.name)
         # A link planted in the store shall not lead a deletion out of it.
         if name is not None and not path.is_symlink() and path.parent.resolve() == path.parent:
             agreement, table, day = path.relative_to(store).parts[:3]
             if KeyPlace(agreement, table, day, name[1]) in erased:
-                found.append(path)
-    return found
+                yield path

@@ -202,15 +202,11 @@ class _Export:
     def _warn_of_others(self) -> None:
         """A university refuses a day that it holds already."""
         window, site = self.window.window, self.site
-        others = [
-            item
-            for item in holdings.bundles(site.db, site.vault, direction="exported", agreement=self.agreement.id)
-            if item.partner == self.answer.university.site and item.first <= window.last and window.first <= item.last
-        ]
-        for item in others[:1]:
-            self.warnings.append(
-                f"days of this window were exported to the same university before, on {item.created:%Y-%m-%d}"
-            )
+        for item in holdings.bundles(site.db, site.vault, direction="exported", agreement=self.agreement.id):
+            if item.partner == self.answer.university.site and item.first <= window.last and window.first <= item.last:
+                when = f"{item.created:%Y-%m-%d}"
+                self.warnings.append(f"days of this window were exported to the same university before, on {when}")
+                return
 
     def _warn_about_reach(self, pipeline: ReadsPipeline) -> None:
         window, days = self.window.window, pipeline.days_seen

@@ -75,7 +75,6 @@ def load(site: OpenSite, path: Path, receipt: Path | None, progress: Progress) -
         raise PolicyError("only a university loads bundles", hint="a force makes them: anpr-share export")
     site.require_vault()
     with site.writing():
-        remove_erased(site)
         site.now()  # a clock that is wrong here is no fault of the bundle
         state = Arrival()
         with open_regular(path, "the bundle") as file:
@@ -174,16 +173,12 @@ class _Plan:
 
 def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
     """The targets recorded from this sender, and whether newer ones than this bundle's have come from it already."""
-    parts = tuple(
-        part
-        for part in holdings.parts(
-            site.db, site.require_vault(), agreement=verified.standing.agreement.id, tbl="targets"
-        )
-        if part.source == verified.standing.sender.site
-    )
-    newest = holdings.newest_targets(site.db, site.require_vault(), verified.standing.agreement.id)
+    vault, agreement, sender = site.require_vault(), verified.standing.agreement.id, verified.standing.sender.site
+    found = holdings.parts(site.db, vault, agreement=agreement, tbl="targets")
+    loaded = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement)
     created = verified.opened.manifest.created
-    return parts, newest.get(verified.standing.sender.site, created) > created
+    newer = holdings.newest_targets(loaded).get(sender, created) > created
+    return tuple(part for part in found if part.source == sender), newer
 
 
 def _commit(
@@ -342,7 +337,7 @@ def _drop_superseded(
     """A newer snapshot of the targets replaces the older one: its key goes in the transaction that brings the newer."""
     rows: Counter[tuple[KeyPlace, str]] = Counter()
     for part in parts:
-        rows[KeyPlace(agreement.id, part.tbl, part.day, part.bundle), part.source] += part.rows
+        rows[part.place, part.source] += part.rows
     for (place, source), count in rows.items():
         erase(site, place, source, count, due=now, now=now)
         site.record(

@@ -27,7 +27,7 @@ from anpr_share.site.layout import Paths
 from anpr_share.site.ledger import Details
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
-from anpr_share.work.erasing import erase, erased_files, remove_erased
+from anpr_share.work.erasing import erase, leaves_files, remove_erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def expire(site: OpenSite) -> bool:
 
     Logs nothing where nothing has expired. Raises :class:`StorageError` as :func:`purge` does.
     """
-    if not _Due.now(site, site.now()).any and not erased_files(site):
+    if not _Due.now(site, site.now()).any and not leaves_files(site):
         return True
     with site.writing():
         reading = site.reading()
@@ -122,14 +122,15 @@ class _Due:
         terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
         held = dict(_held(site, terms))
         late = [item for item in holdings.registered(site.db, site.vault) if item.delete_by <= at]
+        ours = tuple(item for item in late if _is_ours(site.paths, Path(item.path)))
         return cls(
             at,
             terms,
             {place: item for place, item in held.items() if item.due <= at},
             tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
             tuple(_dead_windows(site, terms, at)),
-            tuple(item for item in late if _is_ours(site.paths, Path(item.path))),
-            tuple(item for item in late if not _is_ours(site.paths, Path(item.path)) and Path(item.path).exists()),
+            ours,
+            tuple(item for item in late if item not in ours and Path(item.path).exists()),
         )
 
     @property
@@ -195,7 +196,7 @@ def _held(site: OpenSite, terms: dict[str, Agreement]) -> Iterator[tuple[KeyPlac
     """Every day whose key is here."""
     rows: Counter[KeyPlace] = Counter()
     for part in holdings.parts(site.db, site.vault):
-        rows[KeyPlace(part.agreement, part.tbl, part.day, part.bundle)] += part.rows
+        rows[part.place] += part.rows
     bundles = {item.id: item for item in holdings.bundles(site.db, site.vault, direction="loaded")}
     for place in holdings.key_places(site.db):
         agreement, bundle = terms.get(place.agreement), bundles.get(place.bundle)
@@ -217,7 +218,7 @@ def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> 
             continue
         for window in request.windows:
             here = (known.digest, window.first.isoformat()) in keys
-            if here and at >= min(request.dies(window, agreement.zone), agreement.ended):
+            if here and at >= request.closes(window, agreement):
                 yield known.digest, window.first
 
 

@@ -250,12 +250,11 @@ def _live_parts(
     keys = holdings.wrapped_day_keys(connection, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
     if table == "targets":
-        newest = holdings.newest_targets(connection, vault, agreement.id)
+        newest = holdings.newest_targets(bundles.values())
         bundles = {key: item for key, item in bundles.items() if item.created == newest.get(item.partner)}
     found = []
     for part in holdings.parts(connection, vault, agreement=agreement.id, tbl=table):
-        place = holdings.KeyPlace(agreement.id, table, part.day, part.bundle)
-        wrapped = keys.get(place)
+        wrapped = keys.get(part.place)
         bundle = bundles.get(part.bundle)
         if wrapped is None or bundle is None:
             continue
@@ -265,7 +264,7 @@ def _live_parts(
         found.append(
             LivePart(
                 path=site.paths.root / part.path,
-                key=partial(_part_key, vault, place, wrapped, part.n),
+                key=partial(_part_key, vault, part.place, wrapped, part.n),
                 source=part.source,
                 day=day,
                 rows=part.rows,

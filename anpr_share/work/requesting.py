@@ -102,7 +102,7 @@ def request(
                 )
                 publication.commit(site.db, files)
         site.checkpoint()
-    expires = min(agreement.ended, max(document.dies(window, agreement.zone) for window in document.windows))
+    expires = max(document.closes(window, agreement) for window in document.windows)
     return RequestResult(
         envelope.digest, agreement.id, force.site, windows, expires, agreement.zone.key, files[0].final
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -131,13 +131,13 @@ def status(site: OpenSite) -> StatusResult:
     overdue = [
         f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
     ]
-    files = tuple(_files(site))
+    files = tuple(_files(site, {item.agreement: item.timezone for item in found}))
     overdue += [
         f"{item.name} ({item.kind}) was to be deleted by {item.delete_by.astimezone(ZoneInfo(item.timezone)):%Y-%m-%d}"
         for item in files
         if item.delete_by <= now
     ]
-    keyless = {place for part in holdings.parts(site.db, None) if (place := _place(part)) not in keys}
+    keyless = {place for part in holdings.parts(site.db, None) if (place := part.place) not in keys}
     if _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
     elif keyless:
@@ -167,14 +167,13 @@ def status(site: OpenSite) -> StatusResult:
     )
 
 
-def _files(site: OpenSite) -> Iterator[FileStatus]:
-    """Registered files that are there, the first due first."""
-    zones = {item.id: agreements.parse(item.envelope).zone.key for item in catalogue.agreements(site.db, None)}
+def _files(site: OpenSite, zones: Mapping[str, str]) -> Iterator[FileStatus]:
+    """Registered files that are there, the first due first; ``zones`` are those of the agreements."""
     for item in holdings.registered(site.db, None):
         path = Path(item.path)
         if os.path.lexists(path):
-            zone = zones.get(item.agreement, "UTC")
-            yield FileStatus(spoken_name(path), item.kind, item.agreement, item.delete_by, zone)
+            timezone = zones.get(item.agreement, "UTC")
+            yield FileStatus(spoken_name(path), item.kind, item.agreement, item.delete_by, timezone)
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:
@@ -233,10 +232,6 @@ def _is_waited_for(request: RequestStatus) -> bool:
     return any(window.state in {"open", "waiting"} for window in request.windows)
 
 
-def _place(part: holdings.Part) -> KeyPlace:
-    return KeyPlace(part.agreement, part.tbl, part.day, part.bundle)
-
-
 def _is_restored(site: OpenSite) -> bool:
     """Whether nothing was loaded since the university's site came back without its keys. A force holds no data."""
     if site.identity.role != "university":
@@ -253,7 +248,7 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
     due: Counter[datetime] = Counter()
     for part in holdings.parts(site.db, None, agreement=agreement.id):
         bundle = bundles.get(part.bundle)
-        if bundle is None or _place(part) not in keys:
+        if bundle is None or part.place not in keys:
             continue
         day = agreement.counted_day(part.day, bundle.created, bundle.at)
         delete_by = agreement.delete_by(part.tbl, day)
@@ -320,7 +315,7 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
 def _window(
     request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
 ) -> WindowStatus:
-    until = min(request.dies(window, agreement.zone), agreement.ended)
+    until = request.closes(window, agreement)
     state: Literal["answered", "open", "waiting", "expired", "lost"] = "open"
     if is_used:
         state = "answered"
