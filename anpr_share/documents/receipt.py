@@ -58,7 +58,7 @@ class Refused(Document):
 
 
 class Deleted(Document):
-    """One table and day of one bundle that was destroyed, and when it was due."""
+    """One table and day of one bundle that was destroyed, when it was due, and why."""
 
     bundle: BundleId
     table: TableName
@@ -66,10 +66,22 @@ class Deleted(Document):
     rows: Count
     due: UtcTime
     at: UtcTime
+    reason: Literal["expired", "replaced", "recalled", "closed"]
+
+
+class Answered(Document):
+    """One notice that was applied. ``notice`` is the digest of its payload."""
+
+    notice: Hex256
+    at: UtcTime
 
 
 class Receipt(Document):
-    """The payload of a receipt."""
+    """The payload of a receipt.
+
+    ``scope`` is ``bundle`` or ``notice`` where it answers one, and ``all`` where it reports everything that no receipt
+    of that scope had: what such a one does not say is deleted is held.
+    """
 
     format: FormatVersion
     agreement: Hex256
@@ -77,9 +89,11 @@ class Receipt(Document):
     sender: Hex256
     recipient: Hex256
     created: UtcTime
+    scope: Literal["bundle", "notice", "all"]
     loaded: tuple[Loaded, ...]
     refused: tuple[Refused, ...]
     deleted: tuple[Deleted, ...]
+    notices: tuple[Answered, ...]
     head: LedgerHead
 
 

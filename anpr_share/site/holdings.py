@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from anpr_share.site.vault import Vault
 
 
+DeletionReason = Literal["expired", "replaced", "recalled", "closed"]
+"""Why a day was destroyed: its time was up, newer targets came, the force found it wrong, the agreement was closed."""
+
+
 class KeyPlace(NamedTuple):
     """The one day of one table and bundle that a day key is for."""
 
@@ -119,18 +123,32 @@ class Coverage:
 class Registered:
     """A file of a force that lies under retention: an extract, or an output for use inside the force.
 
-    One file may be used under several agreements, each with its own date.
+    One file may be used under several agreements and for several tables; ``day`` is the oldest of the table in it, from
+    which its delete-by is worked out anew.
     """
 
     TABLE: ClassVar[str] = "registered"
-    KEY: ClassVar[tuple[str, ...]] = ("path", "agreement")
+    KEY: ClassVar[tuple[str, ...]] = ("path", "agreement", "tbl")
     AUTHENTICATED: ClassVar[bool] = True
 
     path: str
     kind: Literal["extract", "output"]
     agreement: str
-    delete_by: datetime
+    tbl: str
+    day: date
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownManifest:
+    """The signed manifest of a bundle, kept as evidence. ``digest`` is that of its payload, and proves it."""
+
+    TABLE: ClassVar[str] = "manifest"
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    AUTHENTICATED: ClassVar[bool] = False
+
+    digest: str
+    envelope: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +189,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A day of a bundle that was destroyed; ``receipt`` is the digest of the one that reported it."""
+    """A day of a bundle that was destroyed, and why; ``receipt`` is the digest of the one that reported it."""
 
     TABLE: ClassVar[str] = "deletion"
     KEY: ClassVar[tuple[str, ...]] = ("bundle", "tbl", "day")
@@ -185,6 +203,7 @@ class Deletion:
     rows: int
     due: datetime
     at: datetime
+    reason: DeletionReason
     receipt: str | None = None
 
 
@@ -299,13 +318,13 @@ def coverage(connection: Connection, vault: Vault | None, agreement: str) -> tup
 
 
 def registered(connection: Connection, vault: Vault | None) -> tuple[Registered, ...]:
-    """Registered files, the first due first."""
-    return tuple(find(connection, Registered, vault, order="delete_by, path, agreement"))
+    """Registered files, those with the oldest day first."""
+    return tuple(find(connection, Registered, vault, order="day, path, agreement, tbl"))
 
 
-def forget_registered(connection: Connection, item: Registered) -> None:
+def forget_registered(connection: Connection, path: str) -> None:
     """A file that was deleted lies under retention no more."""
-    connection.execute("DELETE FROM registered WHERE path = ? AND agreement = ?", (item.path, item.agreement))
+    connection.execute("DELETE FROM registered WHERE path = ?", (path,))
 
 
 def receipts(

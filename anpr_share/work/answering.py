@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -178,12 +178,17 @@ def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: 
 
 
 def register(
-    site: OpenSite, kind: Literal["extract", "output"], paths: Iterable[Path], agreement: Agreement, due: datetime
+    site: OpenSite,
+    kind: Literal["extract", "output"],
+    paths: Iterable[Path],
+    agreement: Agreement,
+    table: str,
+    oldest: date,
 ) -> None:
-    """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
+    """Register files under retention, inside the caller's transaction; a file keeps the oldest of its days."""
     vault = site.require_vault()
     for path in paths:
-        name = recorded(path.resolve())
-        known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ?", name, agreement.id)
-        earliest = due if known is None else min(due, known.delete_by)
-        records.put(site.db, holdings.Registered(name, kind, agreement.id, earliest, site.now()), vault)
+        place = (recorded(path.resolve()), agreement.id, table)
+        known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ? AND tbl = ?", *place)
+        day = oldest if known is None else min(oldest, known.day)
+        records.put(site.db, holdings.Registered(place[0], kind, agreement.id, table, day, site.now()), vault)

@@ -14,18 +14,22 @@ from pathlib import Path
 
 from anpr_share.files import storage_errors, sync_directory
 from anpr_share.site import holdings, records
-from anpr_share.site.holdings import KeyPlace
+from anpr_share.site.holdings import DeletionReason, KeyPlace
 from anpr_share.site.opened import OpenSite
 
 _PART_FILE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[0-9]{1,4}\.parquet", re.ASCII)
 
 
-def erase(site: OpenSite, place: KeyPlace, source: str, rows: int, *, due: datetime, now: datetime) -> None:
+def erase(
+    site: OpenSite, place: KeyPlace, source: str, rows: int, reason: DeletionReason, *, due: datetime, now: datetime
+) -> None:
     """Destroy the key of a day and what is recorded of its parts, inside the caller's transaction."""
     holdings.destroy_day_key(site.db, place)
     holdings.remove_parts(site.db, place.bundle, place.tbl, place.day)
-    deletion = holdings.Deletion(place.bundle, place.tbl, place.day, place.agreement, source, rows, due=due, at=now)
-    records.put(site.db, deletion)
+    records.put(
+        site.db,
+        holdings.Deletion(place.bundle, place.tbl, place.day, place.agreement, source, rows, due, now, reason),
+    )
 
 
 def remove_erased(site: OpenSite) -> None:

@@ -145,13 +145,17 @@ class _Export:
         self.files: dict[str, Path] = {}
         self.rows = self.bytes = 0
         self.accounts: list[manifests.TableQuality] = []
-        self.extracts: list[tuple[tuple[Path, ...], datetime]] = []
+        self.extracts: list[tuple[tuple[Path, ...], str, date]] = []
         self.target_vehicles: frozenset[str] = frozenset()
         self.warnings: list[str] = []
 
     @property
     def agreement(self) -> Agreement:
         return self.answer.agreement
+
+    @property
+    def _today(self) -> date:
+        return periods.day_of(self.created, self.agreement.zone)
 
     def read_targets(self, source: Input | None) -> None:
         """Targets come first, because a sample keeps the reads of every target."""
@@ -161,17 +165,13 @@ class _Export:
         released = release_targets(
             source.paths, source.profile, self.agreement, self.answer.linkage, self.site.identity.site
         )
-        self._register(released.paths, "targets", periods.day_of(self.created, self.agreement.zone))
+        self.extracts.append((released.paths, "targets", self._today))
         self.accounts.append(accounting.account("targets", released.tally, None))
         if released.frame.is_empty():
             self.warnings.append("no row of the targets may leave: the bundle holds no targets")
             return
         self.target_vehicles = released.vehicles
         self._write("targets", UNDATED, 0, released.frame)
-
-    def _register(self, paths: Sequence[Path], table: str, oldest: date) -> None:
-        """Remember that these files fall due with the oldest day in them."""
-        self.extracts.append((tuple(paths), self.agreement.delete_by(table, oldest)))
 
     def read_reads(self, extract: Extract, on_rejects: OnRejects | None) -> None:
         """Stream the reads, then write each day."""
@@ -196,7 +196,7 @@ class _Export:
         if tally.rows_out == 0:
             raise accounting.none_left(tally, self.agreement, "reads", self.created)
         self._warn_about_reach(pipeline)
-        self._register(extract.paths, "reads", min(pipeline.days_seen))
+        self.extracts.append((extract.paths, "reads", min(pipeline.days_seen)))
         self.accounts.append(accounting.account("reads", tally, self.window.window))
 
     def _warn_of_others(self) -> None:
@@ -325,10 +325,15 @@ class _Export:
                 ),
                 site.vault,
             )
-            for paths, due in self.extracts:
-                answering.register(site, "extract", paths, self.agreement, due)
-            due = self.agreement.delete_by("reads", date.fromisoformat(self.parts["reads"][0].day))
-            answering.register(site, "output", [item.final for item in files], self.agreement, due)
+            records.put(site.db, holdings.KnownManifest(made.envelope.digest, made.envelope.encode()))
+            for paths, table, day in self.extracts:
+                answering.register(site, "extract", paths, self.agreement, table, day)
+            oldest = {
+                table: self._today if parts[0].day == UNDATED else date.fromisoformat(parts[0].day)
+                for table, parts in self.parts.items()
+            }
+            for table, day in oldest.items():
+                answering.register(site, "output", [item.final for item in files], self.agreement, table, day)
             site.record("alteration", self.bundle, {"agreement": self.agreement.digest, "rows": rows})
             site.record(
                 "disclosure",
@@ -354,7 +359,7 @@ class _Export:
             first=window.first,
             last=window.last,
             tables=tuple(self.accounts),
-            delete_by=due,
+            delete_by=min(self.agreement.delete_by(table, day) for table, day in oldest.items()),
             timezone=self.agreement.zone.key,
             warnings=tuple(self.warnings),
         )

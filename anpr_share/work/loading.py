@@ -212,7 +212,7 @@ def _commit(
     loaded = receipts.Loaded(
         bundle=manifest.bundle, manifest=verified.opened.envelope.digest, at=now, days=tuple(days.values())
     )
-    document = receipting.sign_receipt(site, agreement, sender, loaded=(loaded,), refused=(), deleted=())
+    document = receipting.sign_receipt(site, agreement, sender, "bundle", loaded=(loaded,))
     create_private(files[0].temporary, document.encode())
     with site.transaction():
         catalogue.use_window(site.db, vault, manifest.request, verified.window.first, manifest.bundle)
@@ -232,6 +232,7 @@ def _commit(
             receipt=document.encode(),
         )
         records.add(site.db, bundle, vault)
+        records.put(site.db, holdings.KnownManifest(verified.opened.envelope.digest, verified.opened.envelope.encode()))
         _drop_superseded(site, agreement, plan.superseded, now)
         for (table, day), key in plan.local.items():
             holdings.put_day_key(site.db, vault, KeyPlace(agreement.id, table, day, manifest.bundle), key)
@@ -339,13 +340,14 @@ def _drop_superseded(
     for part in parts:
         rows[part.place, part.source] += part.rows
     for (place, source), count in rows.items():
-        erase(site, place, source, count, due=now, now=now)
+        erase(site, place, source, count, "replaced", due=now, now=now)
         site.record(
             "erasure",
             place.bundle,
             {
                 "agreement": agreement.digest,
-                "reason": "replaced by a newer snapshot",
+                "days": [place.day],
+                "reason": "replaced",
                 "rows": count,
                 "table": place.tbl,
             },

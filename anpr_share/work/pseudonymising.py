@@ -103,8 +103,8 @@ def pseudonymise(
                 raise accounting.none_left(tally, agreement, profile.table, now.instant)
             due = agreement.delete_by(profile.table, oldest_out)
             with site.transaction():
-                answering.register(site, "extract", extracts, agreement, agreement.delete_by(profile.table, oldest))
-                answering.register(site, "output", [output.final], agreement, due)
+                answering.register(site, "extract", extracts, agreement, profile.table, oldest)
+                answering.register(site, "output", [output.final], agreement, profile.table, oldest_out)
                 site.record(
                     "alteration",
                     agreement.id,

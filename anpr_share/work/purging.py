@@ -22,7 +22,7 @@ from anpr_share.errors import PolicyError
 from anpr_share.files import storage_errors, sync_directory
 from anpr_share.periods import utc_text
 from anpr_share.site import catalogue, holdings
-from anpr_share.site.holdings import KeyPlace, Registered
+from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.layout import Paths
 from anpr_share.site.ledger import Details
 from anpr_share.site.opened import OpenSite
@@ -107,22 +107,26 @@ def expire(site: OpenSite) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """What has expired at one moment, and what will."""
+    """What has expired at one moment, and what will; ``files`` are paths, each with one of its agreements."""
 
     at: datetime
     terms: dict[str, Agreement]
     days: dict[KeyPlace, DueDay]
     later: tuple[DueDay, ...]
     windows: tuple[tuple[str, date], ...]
-    files: tuple[Registered, ...]
-    elsewhere: tuple[Registered, ...]
+    files: dict[str, str]
+    elsewhere: tuple[str, ...]
 
     @classmethod
     def now(cls, site: OpenSite, at: datetime) -> _Due:
         terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
         held = dict(_held(site, terms))
-        late = [item for item in holdings.registered(site.db, site.vault) if item.delete_by <= at]
-        ours = tuple(item for item in late if _is_ours(site.paths, Path(item.path)))
+        late = {
+            item.path: item.agreement
+            for item in holdings.registered(site.db, site.vault)
+            if terms[item.agreement].is_expired(item.tbl, item.day, at)
+        }
+        ours = {path: agreement for path, agreement in late.items() if _is_ours(site.paths, Path(path))}
         return cls(
             at,
             terms,
@@ -130,7 +134,7 @@ class _Due:
             tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
             tuple(_dead_windows(site, terms, at)),
             ours,
-            tuple(item for item in late if item not in ours and Path(item.path).exists()),
+            tuple(path for path in late if path not in ours and Path(path).exists()),
         )
 
     @property
@@ -145,7 +149,7 @@ class _Due:
         with site.transaction():
             together: defaultdict[tuple[str, str, str], list[DueDay]] = defaultdict(list)
             for place, item in self.days.items():
-                erase(site, place, item.source, item.rows, due=item.due, now=self.at)
+                erase(site, place, item.source, item.rows, "expired", due=item.due, now=self.at)
                 together[place.agreement, place.bundle, place.tbl].append(item)
             for (agreement, bundle, table), items in together.items():
                 site.record("erasure", bundle, self._details(agreement, table, items))
@@ -159,7 +163,7 @@ class _Due:
             "agreement": self.terms[agreement].digest,
             "days": tuple(sorted(item.day for item in items)),
             "due": utc_text(min(item.due for item in items)),
-            "reason": "its time was up",
+            "reason": "expired",
             "rows": sum(item.rows for item in items),
             "table": table,
         }
@@ -170,15 +174,14 @@ class _Due:
         if not self.files:
             return
         with storage_errors("a file whose time is up cannot be deleted"):
-            for item in self.files:
-                path = Path(item.path)
+            for path in map(Path, self.files):
                 path.unlink(missing_ok=True)
                 sync_directory(path.parent)
         with site.transaction():
-            for item in self.files:
-                holdings.forget_registered(site.db, item)
-            for agreement, count in Counter(item.agreement for item in self.files).items():
-                site.record("erasure", agreement, {"files": count, "reason": "its time was up"})
+            for name in self.files:
+                holdings.forget_registered(site.db, name)
+            for agreement, count in Counter(self.files.values()).items():
+                site.record("erasure", agreement, {"files": count, "reason": "expired"})
 
     def result(self, *, dry_run: bool) -> PurgeResult:
         return PurgeResult(
@@ -187,8 +190,8 @@ class _Due:
             tuple(sorted(self.days.values(), key=lambda item: (item.due, item.source, item.table))),
             self.later,
             len(self.windows),
-            tuple(spoken_name(Path(item.path)) for item in self.files),
-            tuple(spoken_name(Path(item.path)) for item in self.elsewhere),
+            tuple(spoken_name(Path(path)) for path in self.files),
+            tuple(spoken_name(Path(path)) for path in self.elsewhere),
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import receipt as receipts
@@ -18,7 +19,7 @@ from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate, write
-from anpr_share.documents.receipt import Deleted, Loaded, Receipt, Refused
+from anpr_share.documents.receipt import Answered, Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import FormatError, PolicyError
 from anpr_share.files import storage_errors
 from anpr_share.periods import UNDATED
@@ -51,10 +52,12 @@ def sign_receipt(
     site: OpenSite,
     agreement: Agreement,
     force: Identity,
+    scope: Literal["bundle", "notice", "all"],
     *,
-    loaded: Sequence[Loaded],
-    refused: Sequence[Refused],
-    deleted: Sequence[Deleted],
+    loaded: Sequence[Loaded] = (),
+    refused: Sequence[Refused] = (),
+    deleted: Sequence[Deleted] = (),
+    notices: Sequence[Answered] = (),
 ) -> Envelope:
     """A signed receipt to one force; writes nothing."""
     document = Receipt(
@@ -64,12 +67,27 @@ def sign_receipt(
         sender=site.identity.fingerprint,
         recipient=force.fingerprint,
         created=site.now(),
+        scope=scope,
         loaded=tuple(loaded),
         refused=tuple(refused),
         deleted=tuple(deleted),
+        notices=tuple(notices),
         head=agreements.ledger_head(site),
     )
     return dsse.sign(receipts.KIND, write(document), site.signing_key)
+
+
+def deleted_day(item: holdings.Deletion) -> Deleted:
+    """What a receipt says of a deletion."""
+    return Deleted(
+        bundle=item.bundle,
+        table=item.tbl,  # type: ignore[arg-type]  # a table of a loaded bundle
+        day=item.day,
+        rows=item.rows,
+        due=item.due,
+        at=item.at,
+        reason=item.reason,
+    )
 
 
 def reprint(site: OpenSite, path: Path, data: bytes) -> None:
@@ -114,6 +132,7 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
             site,
             agreement,
             force,
+            "all",
             loaded=loaded,
             refused=[
                 Refused(
@@ -126,17 +145,7 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
                 )
                 for item in refusals
             ],
-            deleted=[
-                Deleted(
-                    bundle=item.bundle,
-                    table=item.tbl,  # type: ignore[arg-type]  # a table of a loaded bundle
-                    day=item.day,
-                    rows=item.rows,
-                    due=item.due,
-                    at=item.at,
-                )
-                for item in deletions
-            ],
+            deleted=[deleted_day(item) for item in deletions],
         )
         with publication.publishing(site.db, site.paths, [out]) as files:
             create_private(files[0].temporary, document.encode())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -131,7 +131,7 @@ def status(site: OpenSite) -> StatusResult:
     overdue = [
         f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
     ]
-    files = tuple(_files(site, {item.agreement: item.timezone for item in found}))
+    files = tuple(_files(site))
     overdue += [
         f"{item.name} ({item.kind}) was to be deleted by {item.delete_by.astimezone(ZoneInfo(item.timezone)):%Y-%m-%d}"
         for item in files
@@ -167,13 +167,17 @@ def status(site: OpenSite) -> StatusResult:
     )
 
 
-def _files(site: OpenSite, zones: Mapping[str, str]) -> Iterator[FileStatus]:
-    """Registered files that are there, the first due first; ``zones`` are those of the agreements."""
+def _files(site: OpenSite) -> Iterator[FileStatus]:
+    """Registered files that are there, the first due first, each once for an agreement."""
+    terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, None)}
+    due: dict[tuple[Path, str, str], datetime] = {}
     for item in holdings.registered(site.db, None):
-        path = Path(item.path)
+        path, agreement = Path(item.path), terms[item.agreement]
         if os.path.lexists(path):
-            timezone = zones.get(item.agreement, "UTC")
-            yield FileStatus(spoken_name(path), item.kind, item.agreement, item.delete_by, timezone)
+            place, delete_by = (path, item.kind, agreement.id), agreement.delete_by(item.tbl, item.day)
+            due[place] = min(delete_by, due.get(place, delete_by))
+    for (path, kind, name), delete_by in sorted(due.items(), key=lambda item: item[1]):
+        yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key)
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:

@@ -191,7 +191,9 @@ def sealed_fields() -> Fields:
 
 def receipt_fields() -> Fields:
     day = {"table": "reads", "day": "2026-09-01"}
+    gone = {"bundle": BUNDLE, "rows": 11, "due": "2027-08-31T23:00:00Z", "at": "2027-09-01T00:10:00Z"}
     return _common(UNIVERSITY, FORCE) | {
+        "scope": "all",
         "loaded": [
             {
                 "bundle": BUNDLE,
@@ -210,7 +212,8 @@ def receipt_fields() -> Fields:
                 "reason": "verification",
             }
         ],
-        "deleted": [day | {"bundle": BUNDLE, "rows": 11, "due": "2027-08-31T23:00:00Z", "at": "2027-09-01T00:10:00Z"}],
+        "deleted": [day | gone | {"reason": "expired"}],
+        "notices": [{"notice": "56" * 32, "at": "2026-09-12T09:00:00Z"}],
     }
 
 

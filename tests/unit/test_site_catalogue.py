@@ -49,7 +49,7 @@ BUNDLE = Bundle(
 PART = Part(
     "b1", "reads", "2026-10-01", 0, "msv", "force", 10, 1000, "23" * 32, "store/msv/reads/2026-10-01/b1-0.parquet"
 )
-REGISTERED = Registered("inbox/x.csv", "extract", "msv", AT, AT)
+REGISTERED = Registered("inbox/x.csv", "extract", "msv", "reads", AT.date(), AT)
 HELD = HeldDay("msv", "force", "reads", "2026-10-01", "b1")
 COVERAGE = Coverage("msv", "force", DAY, 10, 1)
 WITNESS = Witness("force", "89" * 32, 7, "ab" * 32, AT)
@@ -57,7 +57,7 @@ AUTHENTICATED: list[Any] = [PARTNER, AGREEMENT, REQUEST, WINDOW, BUNDLE, PART, R
 PLAIN: list[Any] = [
     KnownReceipt("45" * 32, "made", "force", "msv", b"envelope", AT),
     Refusal("r1", "msv", "force", "67" * 32, None, None, 2, "verification", AT),
-    Deletion("b1", "reads", "2026-10-01", "msv", "force", 10, AT, AT),
+    Deletion("b1", "reads", "2026-10-01", "msv", "force", 10, AT, AT, "expired"),
 ]
 
 
@@ -270,17 +270,20 @@ def test_reports_are_made_once(db: database.Connection) -> None:
     assert find(db, Deletion, None) == [replace(deletion, receipt="45" * 32)]
 
 
-def test_registered_files_come_in_the_order_of_their_dates(db: database.Connection, vault: Vault) -> None:
-    sooner = replace(REGISTERED, path="outbox/y.csv", kind="output", delete_by=AT.replace(year=2025))
+def test_registered_files_come_in_the_order_of_their_days(db: database.Connection, vault: Vault) -> None:
+    sooner = replace(REGISTERED, path="outbox/y.csv", kind="output", day=AT.date().replace(year=2025))
     store(db, vault, REGISTERED, sooner)
     assert holdings.registered(db, vault) == (sooner, REGISTERED)
 
 
-def test_a_file_used_under_two_agreements_keeps_both_dates(db: database.Connection, vault: Vault) -> None:
-    later = replace(REGISTERED, agreement="other", delete_by=AT.replace(year=2028))
-    for record in (REGISTERED, later, replace(REGISTERED, at=AT.replace(year=2027))):
+def test_a_file_of_two_agreements_and_two_tables_keeps_each_day(db: database.Connection, vault: Vault) -> None:
+    later = replace(REGISTERED, agreement="other", day=AT.date().replace(year=2028))
+    targets = replace(later, tbl="targets")
+    for record in (REGISTERED, later, targets, replace(REGISTERED, at=AT.replace(year=2027))):
         put(db, record, vault)
-    assert holdings.registered(db, vault) == (replace(REGISTERED, at=AT.replace(year=2027)), later)
+    assert holdings.registered(db, vault) == (replace(REGISTERED, at=AT.replace(year=2027)), later, targets)
+    holdings.forget_registered(db, later.path)
+    assert holdings.registered(db, vault) == ()
 
 
 def test_coverage_receipts_and_witnesses_are_listed(db: database.Connection, vault: Vault) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -66,7 +66,8 @@ def test_the_output_is_private_registered_and_logged(world: World) -> None:
         assert stat.S_IMODE(result.path.stat().st_mode) == 0o600
     known = {item.kind: item for item in holdings.registered(world.lancs.db, world.lancs.vault)}
     assert known["output"].path == str(result.path.resolve())
-    assert known["output"].delete_by == known["extract"].delete_by == result.delete_by
+    assert known["output"].day == known["extract"].day == date(2026, 10, 1)
+    assert result.delete_by == datetime(2027, 9, 30, 23, tzinfo=UTC)
     last = list(world.lancs.ledger.lines())[-1]
     assert (last.event, last.details["authority"], last.details["rows"]) == (
         "alteration",

@@ -115,7 +115,8 @@ def test_a_run_that_died_before_the_files_went_is_finished_by_the_next(
 def test_a_note_of_a_deletion_that_somebody_planted_takes_no_file_whose_key_lives(held: World) -> None:
     [place] = [item for item in holdings.key_places(held.uni.db) if item.day == "2026-10-03"]
     held.uni.db.execute(
-        "INSERT INTO deletion SELECT bundle, tbl, day, agreement, source, rows, ?, ?, NULL FROM part WHERE day = ?",
+        "INSERT INTO deletion SELECT bundle, tbl, day, agreement, source, rows, ?, ?, 'expired', NULL "
+        "FROM part WHERE day = ?",
         ("2026-10-01T00:00:00Z", "2026-10-01T00:00:00Z", place.day),
     )
     purging.purge(held.uni)

@@ -82,6 +82,7 @@ def test_a_receipt_is_recorded_once(world: World) -> None:
                 "rows": 1,
                 "due": "2027-10-01T00:00:00Z",
                 "at": "2027-10-01T00:00:00Z",
+                "reason": "expired",
             },
             "never exported",
         ),
