@@ -244,7 +244,7 @@ RULES: Final = {
 
 
 DayState = Literal["held", "due", "overdue", "destroyed", "late", "unlogged"]
-"""Within its limit; past it for less than a day; past it for longer; destroyed in time; destroyed late; gone, unsaid."""
+"""Within its limit; past it for a day at most, or for longer; destroyed in time, or late; gone, and no line says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +269,10 @@ class DayRecord:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One step of data between sites, as the ledger of ``site`` has it in ``line``: ``event`` is ``request``, ``export``,
-    ``load``, ``refusal``, ``receipt``, ``notice``, ``destruction`` or ``close``. ``first`` and ``last`` are capture days.
+    """One step of data between sites, as ``line`` of the ledger of ``site`` has it.
+
+    ``event`` is ``request``, ``export``, ``load``, ``refusal``, ``receipt``, ``notice``, ``destruction`` or ``close``;
+    ``first`` and ``last`` are capture days.
     """
 
     at: datetime

@@ -1,7 +1,8 @@
-"""Commands about the ledger: ``ledger show``, ``ledger verify``."""
+"""Commands about the ledger: ``ledger show``, ``ledger verify``, ``ledger export``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def register(program: typer.Typer) -> None:
     ledger = group("ledger", "The log: who did what, when and why, chained and signed.")
     command(ledger, "show", example="anpr-share ledger show --last 200")(ledger_show)
     command(ledger, "verify", example="anpr-share ledger verify")(ledger_verify)
+    command(ledger, "export", example="anpr-share ledger export -o university.ledger.jsonl")(ledger_export)
     program.add_typer(ledger, rich_help_panel="Audit")
 
 
@@ -42,3 +44,21 @@ def ledger_verify(invocation: Invocation) -> Outcome:
     with opened(invocation, unlock=False) as site:
         check = site.ledger.verify(site.identity.signing, site.identity.site)
     return Outcome(check, lines=check_lines(check), answer=check.ok)
+
+
+def ledger_export(
+    invocation: Invocation,
+    *,
+    out: Annotated[Path, typer.Option("-o", metavar="OUT", help="A new file to write.")],
+) -> Outcome:
+    """Write the ledger and all that proves it, for an audit elsewhere.
+
+    The ledger's lines and signatures, agreements, identities, manifests, receipts, and which days are held. No data, no
+    key. Needs no passphrase.
+    """
+    from anpr_share.reports.audit import export_lines
+    from anpr_share.work import auditing
+
+    with opened(invocation, unlock=False) as site:
+        result = auditing.export_ledger(site, out)
+    return Outcome(result, lines=export_lines(result))

@@ -16,6 +16,7 @@ from anpr_share.errors import StorageError
 from anpr_share.files import owner_only, storage_errors, sync_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 DIRECTORY_MODE = 0o700
@@ -46,7 +47,7 @@ def make_directory(path: Path) -> None:
 def create_private(path: Path, data: bytes = b"") -> None:
     """Create a file that must not exist yet. Raises :class:`StorageError`, and then leaves nothing behind."""
     with storage_errors("a file cannot be written"):
-        _create(path, data)
+        _create(path, [data])
         sync_directory(path.parent)
 
 
@@ -58,27 +59,48 @@ def open_private(path: Path) -> BinaryIO:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file in place of whatever has its name, whole or not at all. Raises :class:`StorageError`."""
+    _write_whole(path, [data])
+
+
+def new_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file where there must be none, whole or not at all. Raises :class:`StorageError`.
+
+    That nothing stands in its place is looked at first and last; what comes there in the moment after is replaced.
+    """
+    _require_free(path)
+    _write_whole(path, pieces, _require_free)
+
+
+def _require_free(path: Path) -> None:
+    if os.path.lexists(path):
+        raise StorageError(
+            "a file is already where the output is to be written", hint="name another, or move the old one away"
+        )
+
+
+def _write_whole(path: Path, pieces: Iterable[bytes], before: Callable[[Path], None] = lambda _: None) -> None:
     # Always the same name: what a killed command left there, the next one that writes this file takes away.
     mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]
     temporary = path.with_name(f".anpr-share-{mark}.part")
     with storage_errors("a file cannot be written"):
         temporary.unlink(missing_ok=True)
-        _create(temporary, data)
+        _create(temporary, pieces)
         try:
+            before(path)
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             temporary.unlink()
             raise
         sync_directory(path.parent)
 
 
-def _create(path: Path, data: bytes) -> None:
+def _create(path: Path, pieces: Iterable[bytes]) -> None:
     file = open(path, "xb", opener=owner_only)  # noqa: SIM115 - closed below, removed if unfinished
     try:
         with file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -363,7 +363,7 @@ def verify_ledger(
         resets += entry.event == CLOCK_RESET
         if following is None or entry.seq < following.seq:
             continue
-        _require_agreement(following, entry, signed_to, site)
+        require_agreement(following, entry, signed_to, site)
         signed_to, signed, tail = following.seq, signed + 1, []
         out_of_place += following.unproved
         following = next(awaited, None)
@@ -381,7 +381,8 @@ def verify_ledger(
     )
 
 
-def _require_agreement(checkpoint: Checkpoint, entry: Entry, signed_to: int, site: str) -> None:
+def require_agreement(checkpoint: Checkpoint, entry: Entry, signed_to: int, site: str) -> None:
+    """Raise :class:`VerificationError` unless a checkpoint signs ``entry`` for ``site``, after one of ``signed_to``."""
     where = f"the checkpoint of line {checkpoint.seq}"
     if checkpoint.site != site:
         raise VerificationError(f"{where} is another site's", hint=TAMPERED)

@@ -11,16 +11,18 @@ and times as ``YYYY-MM-DDTHH:MM:SSZ``.
 
 from __future__ import annotations
 
+import binascii
+from base64 import b64decode, b64encode
 from dataclasses import fields
 from datetime import date, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from anpr_share.errors import LockedError
+from anpr_share.errors import FormatError, LockedError
 from anpr_share.periods import parse_day, parse_utc, utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from anpr_share.site.database import Connection
     from anpr_share.site.vault import RecordValue, Vault
@@ -36,6 +38,7 @@ class Record(Protocol):
 
 
 R = TypeVar("R", bound=Record)
+_MAX_TEXT = 4096
 
 _READERS: dict[str, Callable[[str], object]] = {"date": parse_day, "datetime": parse_utc}
 
@@ -73,6 +76,41 @@ def one(connection: Connection, kind: type[R], vault: Vault | None, where: str, 
     """The first record that meets ``where``, as :func:`find` has it, or None."""
     found = find(connection, kind, vault, where, *parameters)
     return found[0] if found else None
+
+
+def spelt(record: Record) -> dict[str, str | int | None]:
+    """A record as JSON can say it: bytes in base64."""
+    values = {item.name: _stored(getattr(record, item.name)) for item in fields(record)}
+    return {name: b64encode(value).decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def unspelt(kind: type[R], values: Mapping[str, object]) -> R:
+    """The record that :func:`spelt` made these values of. Raises :class:`FormatError` for any others."""
+    types = {item.name: str(item.type) for item in fields(kind)}
+    if values.keys() != types.keys():
+        raise FormatError(f"a {kind.TABLE} record does not have exactly the fields of one")
+    return kind(**{name: _unspelt(kind, text, values[name]) for name, text in types.items()})
+
+
+def _unspelt(kind: type[Record], annotation: str, value: object) -> object:
+    wrong = FormatError(f"a {kind.TABLE} record has a field of the wrong type")
+    plain = annotation.removesuffix(" | None")
+    if value is None and plain != annotation:
+        return None
+    if plain == "int" and type(value) is int and value >= 0:
+        return value
+    if plain == "int" or not isinstance(value, str):
+        raise wrong
+    if plain == "bytes":
+        try:
+            return b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise wrong from None
+    if plain in _READERS:
+        return _READERS[plain](value)
+    if not value.isprintable() or len(value) > _MAX_TEXT:
+        raise wrong
+    return value
 
 
 def _write(connection: Connection, record: Record, vault: Vault | None, conflict: str = "") -> None:

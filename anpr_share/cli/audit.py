@@ -1,0 +1,82 @@
+"""The command ``audit``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anpr_share.cli.common import Invocation, Outcome, command
+from anpr_share.cli.opening import document
+from anpr_share.wording import spoken_name
+
+if TYPE_CHECKING:
+    from anpr_share.audit.evidence import Evidence
+
+
+def register(program: typer.Typer) -> None:
+    """Add the command to the program."""
+    example = "anpr-share audit university northshire.ledger.jsonl \\\n    --agreement agreement.json --html audit.html"
+    command(program, "audit", panel="Audit", example=example)(audit)
+
+
+def audit(
+    invocation: Invocation,
+    *,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="SITE_OR_LEDGER", help="Sites, or ledgers that they exported; else the site here."),
+    ] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The signed agreement, to hold the sites against.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT", help="A new file for the report, as one page.")] = None,
+) -> Outcome:
+    """Judge what was held, moved, destroyed and logged.
+
+    Several sites are also checked against one another. Needs no passphrase; with --passphrase-file, or its variable,
+    records of sites that it opens are proved too. Changes nothing. Exit code 1 if anything must be explained.
+    """
+    from anpr_share.reports.audit import audit_lines
+    from anpr_share.site.files import new_file
+    from anpr_share.work import auditing
+
+    evidence = [_evidence(invocation, path) for path in sources or (None,)]
+    result = auditing.audit(evidence, invocation.clock(), None if agreement is None else document(agreement))
+    if html is not None:
+        from anpr_share.reports.audit_page import page
+
+        new_file(html, [page(result).encode("utf-8")])
+    return Outcome(result, lines=audit_lines(result), answer=result.verdict == "clean")
+
+
+def _evidence(invocation: Invocation, path: Path | None) -> Evidence:
+    """The evidence of one source: a site, or a file that one exported; without a path, of the site here."""
+    from anpr_share.cli.opening import SITE_VARIABLE
+    from anpr_share.errors import LockedError, VerificationError
+    from anpr_share.site.layout import find_site, require_site
+    from anpr_share.site.opened import OpenSite
+    from anpr_share.work import auditing
+
+    if path is not None and not path.is_dir():
+        return auditing.read_export(path)
+    if path is None:
+        root = find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
+    else:
+        root = require_site(path, f"{spoken_name(path)} is no site")
+    with ExitStack() as stack:
+        site = stack.enter_context(OpenSite.open(root, clock=invocation.clock))
+        proof, altered = None, None
+        if invocation.passphrase_path() is not None:
+            try:
+                opened = OpenSite.open(root, passphrase=invocation.passphrase(), clock=invocation.clock)
+                proof = stack.enter_context(opened)
+            except LockedError:
+                # Of several sites, a passphrase opens those that it is of; the result says which were not proved.
+                proof = None
+            except VerificationError as error:
+                altered = error.message
+        return auditing.gather(site, proof=proof, altered=altered)
