@@ -59,7 +59,7 @@ def judge(found: Sequence[Evidence], at: datetime, signed: Agreement | None = No
         *(() if signed is None else across.against_paper(cases, signed)),
     ]
     findings.sort(key=lambda item: (SEVERITIES.index(item.rule.severity), item.site, item.rule.code))
-    timeline = sorted(chain.from_iterable(map(exchange.timeline, cases)), key=lambda item: (item.at, item.site))
+    timeline = sorted(chain.from_iterable(map(exchange.timeline, cases)), key=exchange.order)
     outcome = verdict(tuple(findings))
     return AuditResult(
         at,

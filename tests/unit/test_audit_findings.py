@@ -1,0 +1,386 @@
+"""Every rule of the audit finds its fault, and a site that kept the rules is clean."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from anpr_share.audit.evidence import Evidence
+from anpr_share.audit.findings import RULES, AuditResult
+from anpr_share.audit.judge import judge
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import manifest as manifests
+from anpr_share.documents.model import write
+from anpr_share.site import database
+from anpr_share.site.ledger import Ledger
+from anpr_share.site.opened import OpenSite
+from anpr_share.work import auditing, purging, reading, receipting
+from tests.support.exchange import LANCS, NOW, READS, TARGETS, UNI, WYP, World, settled, swift
+
+FIRST_DUE = datetime(2026, 10, 12, 23, tzinfo=UTC)  # 12 days after 1 October, at midnight in London
+DAY = timedelta(days=1)
+
+Scenario = Callable[[World], list[Evidence]]
+
+
+@functools.cache
+def template() -> Path:
+    """Three days of reads and the targets of one force, kept for twelve days and twelve months; its receipt is back."""
+    root = Path(tempfile.mkdtemp(prefix="anpr-share-tests-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    with swift(), settled(root / "sites") as world:
+        world.agree(id="brief", reads__retention="P12D")
+        loaded = world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
+        receipting.accept(world.lancs, loaded.receipt.read_bytes())
+    return root / "sites"
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[World]:
+    """A copy of the template of this test alone; the extract and the bundle lie where the template is."""
+    shutil.copytree(template(), tmp_path / "sites")
+    with swift(), World(tmp_path / "sites") as world:
+        yield world
+
+
+def evidence(world: World, *names: str) -> list[Evidence]:
+    """The evidence of some sites, as somebody without a passphrase sees it."""
+    found = []
+    for name in names:
+        with closing(OpenSite.open(world.root / name, clock=world.clock)) as site:
+            found.append(auditing.gather(site))
+    return found
+
+
+def judged(found: list[Evidence]) -> AuditResult:
+    return judge(found, max(item.at for item in found))
+
+
+def codes(found: list[Evidence]) -> set[str]:
+    return {item.rule.code for item in judged(found).findings}
+
+
+def later(world: World, when: datetime, *names: str) -> list[Evidence]:
+    world.clock.now = when
+    return evidence(world, *names)
+
+
+def forged(world: World, event: str, details: dict[str, str]) -> list[Evidence]:
+    """A line that no command of ours wrote; the next one signs it."""
+    uni = world.uni
+    with database.transaction(uni.db):
+        Ledger(uni.db, uni.config.fingerprint).append(event, "brief", details, now=world.clock.now)
+    uni.checkpoint()
+    return evidence(world, UNI)
+
+
+def purged(world: World, when: datetime) -> None:
+    world.clock.now = when
+    world.close()
+    with closing(OpenSite.open(world.root / UNI, clock=world.clock)) as site:
+        purging.purge(site)
+
+
+def stored(world: World) -> list[Path]:
+    return sorted((world.root / UNI / "store").rglob("*.parquet"))
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(work: Scenario) -> Scenario:
+    SCENARIOS[work.__name__.replace("_", "-")] = work
+    return work
+
+
+@scenario
+def chain_broken(world: World) -> list[Evidence]:
+    [uni] = evidence(world, UNI)
+    altered = uni.lines[2].replace(b'"seq":3', b'"seq":4')
+    return [replace(uni, lines=(*uni.lines[:2], altered, *uni.lines[3:]))]
+
+
+@scenario
+def signature_bad(world: World) -> list[Evidence]:
+    uni, lancs = evidence(world, UNI, LANCS)
+    return [replace(uni, checkpoints=lancs.checkpoints)]
+
+
+@scenario
+def record_altered(world: World) -> list[Evidence]:
+    [uni] = evidence(world, UNI)
+    [first, *others] = uni.manifests
+    return [replace(uni, manifests=(replace(first, envelope=first.envelope[:-2] + b" }"), *others))]
+
+
+@scenario
+def history_rewritten(world: World) -> list[Evidence]:
+    uni, lancs = evidence(world, UNI, LANCS)
+    return [uni, replace(lancs, witnesses=tuple(replace(item, hash="0" * 64) for item in lancs.witnesses))]
+
+
+@scenario
+def history_truncated(world: World) -> list[Evidence]:
+    uni, lancs = evidence(world, UNI, LANCS)
+    return [replace(uni, lines=uni.lines[:3], checkpoints=()), lancs]
+
+
+@scenario
+def line_unproved(world: World) -> list[Evidence]:
+    return forged(world, "consultation", {"purpose": "none of your business"})
+
+
+@scenario
+def tail_unsigned(world: World) -> list[Evidence]:
+    purged(world, NOW + timedelta(hours=1))
+    return evidence(world, UNI)
+
+
+@scenario
+def clock_leapt(world: World) -> list[Evidence]:
+    world.clock.now = NOW + 40 * DAY
+    reading.scan(world.uni, "targets", purpose="counting", agreement="brief").collect()
+    return evidence(world, UNI)
+
+
+@scenario
+def clock_reset(world: World) -> list[Evidence]:
+    return forged(world, "clock-reset", {"reason": "it was wrong"})
+
+
+@scenario
+def restored(world: World) -> list[Evidence]:
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    return evidence(world, UNI)
+
+
+@scenario
+def purpose_missing(world: World) -> list[Evidence]:
+    return forged(world, "combination", {"tables": "reads"})
+
+
+@scenario
+def held_too_long(world: World) -> list[Evidence]:
+    return later(world, FIRST_DUE + DAY + timedelta(seconds=1), UNI)
+
+
+@scenario
+def due_now(world: World) -> list[Evidence]:
+    return later(world, FIRST_DUE, UNI)
+
+
+@scenario
+def destroyed_late(world: World) -> list[Evidence]:
+    purged(world, FIRST_DUE + DAY + timedelta(seconds=1))
+    return evidence(world, UNI)
+
+
+@scenario
+def gone_unlogged(world: World) -> list[Evidence]:
+    world.uni.db.execute("DELETE FROM keys.day_key WHERE day = '2026-10-02'")
+    return evidence(world, UNI)
+
+
+@scenario
+def closed_but_held(world: World) -> list[Evidence]:
+    [uni] = evidence(world, UNI)
+    return [replace(uni, agreements=tuple(replace(item, closed_at=NOW) for item in uni.agreements))]
+
+
+@scenario
+def key_without_data(world: World) -> list[Evidence]:
+    stored(world)[0].unlink()
+    return evidence(world, UNI)
+
+
+@scenario
+def data_without_key(world: World) -> list[Evidence]:
+    world.uni.db.execute("DELETE FROM keys.day_key WHERE day = '2026-10-02'")
+    return evidence(world, UNI)
+
+
+@scenario
+def file_unexplained(world: World) -> list[Evidence]:
+    (world.root / UNI / "store" / "copy.parquet").write_bytes(b"PARE")
+    return evidence(world, UNI)
+
+
+@scenario
+def part_altered(world: World) -> list[Evidence]:
+    with stored(world)[0].open("r+b") as file:
+        file.seek(20)
+        file.write(b"!")
+    return evidence(world, UNI)
+
+
+@scenario
+def extract_too_old(world: World) -> list[Evidence]:
+    return later(world, FIRST_DUE + DAY + timedelta(seconds=1), LANCS)
+
+
+@scenario
+def window_key_too_old(world: World) -> list[Evidence]:
+    world.request(agreement="brief", to=WYP)
+    return later(world, NOW + 31 * DAY + timedelta(seconds=1), UNI)
+
+
+@scenario
+def purge_missing(world: World) -> list[Evidence]:
+    return later(world, NOW + 7 * DAY + timedelta(seconds=1), UNI)
+
+
+@scenario
+def permissions_weak(world: World) -> list[Evidence]:
+    (world.root / UNI / "vault.db").chmod(0o640)
+    return evidence(world, UNI)
+
+
+@scenario
+def export_outside(world: World) -> list[Evidence]:
+    [lancs] = evidence(world, LANCS)
+    return [replace(lancs, requests=())]
+
+
+@scenario
+def export_unlogged(world: World) -> list[Evidence]:
+    [lancs] = evidence(world, LANCS)
+    return [replace(lancs, bundles=tuple(replace(item, manifest="0" * 64) for item in lancs.bundles))]
+
+
+@scenario
+def load_unverified(world: World) -> list[Evidence]:
+    [uni] = evidence(world, UNI)
+    return [replace(uni, manifests=())]
+
+
+@scenario
+def rows_unaccounted(world: World) -> list[Evidence]:
+    [uni] = evidence(world, UNI)
+    return [replace(uni, parts=tuple(replace(item, rows=item.rows + 1) for item in uni.parts))]
+
+
+@scenario
+def receipt_missing(world: World) -> list[Evidence]:
+    [lancs] = later(world, NOW + 31 * DAY + timedelta(seconds=1), LANCS)
+    return [replace(lancs, receipts=())]
+
+
+@scenario
+def deletion_unreported(world: World) -> list[Evidence]:
+    purged(world, FIRST_DUE)
+    return later(world, FIRST_DUE + 31 * DAY + timedelta(seconds=1), UNI)
+
+
+@scenario
+def partner_differs(world: World) -> list[Evidence]:
+    uni, lancs = evidence(world, UNI, LANCS)
+    return [uni, replace(lancs, partners=tuple(replace(item, fingerprint="0" * 64) for item in lancs.partners))]
+
+
+def test_there_is_a_scenario_for_every_rule() -> None:
+    assert SCENARIOS.keys() == RULES.keys()
+
+
+@pytest.mark.parametrize("code", SCENARIOS)
+def test_each_rule_finds_its_fault(held: World, code: str) -> None:
+    assert code in codes(SCENARIOS[code](held))
+
+
+def test_sites_that_kept_the_rules_are_clean(held: World) -> None:
+    assert codes(evidence(held, UNI, LANCS, WYP)) == set()
+    reading.link(held.uni, "brief", purpose="counting").collect()
+    purged(held, FIRST_DUE + timedelta(hours=2))
+    held.clock.now += timedelta(hours=7)
+    out = held.free("receipt.json")
+    receipting.create(held.uni, "brief", LANCS, out)
+    receipting.accept(held.lancs, out.read_bytes())
+    result = judged(evidence(held, UNI, LANCS, WYP))
+    assert {item.rule.code for item in result.findings if item.rule.severity != "note"} == set()
+    assert result.verdict == "clean"
+    with OpenSite.open(held.root / UNI, clock=held.clock) as site:
+        proved = auditing.gather(site, proof=held.uni)
+    assert judged([proved]).verdict == "clean"
+
+
+def test_the_calendar_the_accounts_and_the_timeline_tell_one_story(held: World) -> None:
+    purged(held, FIRST_DUE + timedelta(hours=2))
+    result = judged(evidence(held, UNI, LANCS))
+    states = {(item.table, item.day): item.state for item in result.days}
+    assert states == {
+        ("reads", "2026-10-01"): "destroyed",
+        ("reads", "2026-10-02"): "held",
+        ("reads", "2026-10-03"): "held",
+        ("targets", "undated"): "held",
+    }
+    [gone] = [item for item in result.days if item.state == "destroyed"]
+    assert (gone.rows, gone.due, gone.reason) == (3, FIRST_DUE, "expired")
+    accounts = {item.table: item for item in result.accounts}
+    reads = accounts["reads"]
+    assert (reads.exported, reads.loaded, reads.not_kept, reads.live, reads.destroyed) == (6, 6, 0, 3, 3)
+    assert (reads.sender, reads.recipient, reads.balanced) == (LANCS, UNI, True)
+    assert accounts["targets"].live == accounts["targets"].exported == 2
+    events = [(item.site, item.event) for item in result.exchanges]
+    assert events == [
+        (UNI, "request"),
+        (LANCS, "export"),
+        (UNI, "load"),
+        (LANCS, "receipt"),
+        (UNI, "destruction"),
+    ]
+
+
+def manifest_of(world: World, **changes: object) -> list[Evidence]:
+    """The force's evidence, with a manifest that says something else, recorded and signed as the true one."""
+    [lancs] = evidence(world, LANCS)
+    [bundle] = lancs.bundles
+    [known] = lancs.manifests
+    plain = manifests.from_envelope(dsse.parse(known.envelope, manifests.KIND))
+    made = dsse.sign(manifests.KIND, write(plain.model_copy(update=changes)), world.lancs.signing_key)
+    return [
+        replace(
+            lancs,
+            bundles=(replace(bundle, manifest=made.digest),),
+            manifests=(replace(known, digest=made.digest, envelope=made.encode()),),
+        )
+    ]
+
+
+def texts(found: list[Evidence], code: str) -> str:
+    return "\n".join(item.text for item in judged(found).findings if item.rule.code == code)
+
+
+def test_an_export_beyond_the_agreement_is_told_by_what_went_beyond_it(held: World) -> None:
+    plain = manifests.from_envelope(dsse.parse(evidence(held, LANCS)[0].manifests[0].envelope, manifests.KIND))
+    reads = next(table for table in plain.tables if table.name == "reads")
+    wider = reads.model_copy(update={"columns": (*reads.columns, "confidence")})
+    cases = {
+        "columns that are not agreed: confidence": {"tables": (wider,)},
+        "had expired": {"created": FIRST_DUE + DAY},
+        "the agreement runs from": {"created": datetime(2026, 8, 31, 22, tzinfo=UTC)},
+        "names a version of the agreement that was not accepted": {"agreement": "0" * 64},
+        "manifest says something else than its record": {"request": "0" * 64},
+    }
+    for text, changes in cases.items():
+        assert text in texts(manifest_of(held, **changes), "export-outside")
+
+
+def test_reads_that_needed_an_authority_are_found_without_one(world: World) -> None:
+    world.agree(id="brief", authority_after="P9D")
+    world.export(world.request(agreement="brief"), READS[3:], authority="Inspector, decision 17")
+    [lancs] = evidence(world, LANCS)
+    assert texts([lancs], "export-outside") == ""
+    [bundle] = lancs.bundles
+    assert bundle.quality is not None
+    quality = bundle.quality.replace(b'"Inspector, decision 17"', b"null")
+    found = [replace(lancs, bundles=(replace(bundle, quality=quality),))]
+    assert "reads of 2026-10-02 needed a named authority" in texts(found, "export-outside")
