@@ -183,7 +183,9 @@ def register(
     """Register files under retention, inside the caller's transaction; a file keeps the earliest of its dates."""
     vault = site.require_vault()
     for path in paths:
-        name = recorded(path.resolve())
+        where = path.resolve()
+        recorded(where)
+        name = site.paths.place(where)
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ?", name, agreement.id)
         earliest = due if known is None else min(due, known.delete_by)
         records.put(site.db, holdings.Registered(name, kind, agreement.id, earliest, site.now()), vault)

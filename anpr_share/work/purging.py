@@ -122,7 +122,7 @@ class _Due:
         terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
         held = dict(_held(site, terms))
         late = [item for item in holdings.registered(site.db, site.vault) if item.delete_by <= at]
-        ours = tuple(item for item in late if _is_ours(site.paths, Path(item.path)))
+        ours = tuple(item for item in late if is_ours(site.paths, site.paths.root / item.path))
         return cls(
             at,
             terms,
@@ -130,7 +130,7 @@ class _Due:
             tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
             tuple(_dead_windows(site, terms, at)),
             ours,
-            tuple(item for item in late if item not in ours and Path(item.path).exists()),
+            tuple(item for item in late if item not in ours and (site.paths.root / item.path).exists()),
         )
 
     @property
@@ -171,9 +171,10 @@ class _Due:
             return
         with storage_errors("a file whose time is up cannot be deleted"):
             for item in self.files:
-                path = Path(item.path)
+                path = site.paths.root / item.path
                 path.unlink(missing_ok=True)
-                sync_directory(path.parent)
+                if path.parent.is_dir():  # a site that was restored may have no inbox yet
+                    sync_directory(path.parent)
         with site.transaction():
             for item in self.files:
                 holdings.forget_registered(site.db, item)
@@ -222,7 +223,7 @@ def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> 
                 yield known.digest, window.first
 
 
-def _is_ours(paths: Paths, path: Path) -> bool:
+def is_ours(paths: Paths, path: Path) -> bool:
     """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
     return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
         not path.is_symlink() and path.parent.resolve() == path.parent
