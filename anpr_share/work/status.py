@@ -57,7 +57,8 @@ class AgreementStatus:
     """One agreement: its term, and the days of reads held under it; ``held`` has them by force and table.
 
     ``next_deletion`` is the next of any table, ``next_deletion_days`` how many days of reads then go, each counted once
-    however many forces they came from.
+    however many forces they came from. ``lost_days`` are those of tables, bundles and forces whose keys are gone before
+    their time, as after a restore.
     """
 
     agreement: str
@@ -77,6 +78,7 @@ class AgreementStatus:
     timezone: str
     linkage_key: bool
     held: tuple[HeldStatus, ...] = ()
+    lost_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +171,11 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append(
             f"the clock shows {now:%Y-%m-%d}, long after the last line of the ledger; set it right if it is wrong"
         )
-    keyless = {place for part in holdings.parts(site.db, None) if (place := part.place) not in keys}
+    lost = sum(item.lost_days for item in found)
     if _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
-    elif keyless:
-        warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")
+    elif lost:
+        warnings.append(f"recorded days whose keys, and so data, are gone: {lost}; ask for them anew")
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
     pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
@@ -314,13 +316,17 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
     today = periods.day_of(now, agreement.zone)
     bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
     found: defaultdict[tuple[str, str], dict[str, _Held]] = defaultdict(dict)
+    lost: set[KeyPlace] = set()
     for part in holdings.parts(site.db, None, agreement=agreement.id):
         bundle = bundles.get(part.bundle)
-        if bundle is None or part.place not in keys:
+        if bundle is None:
             continue
         day = agreement.counted_day(part.day, bundle.created, bundle.at)
-        known = found[part.source, part.tbl].setdefault(part.day, _Held(day, agreement.delete_by(part.tbl, day), 0))
-        known.rows += part.rows
+        due = agreement.delete_by(part.tbl, day)
+        if part.place in keys:
+            found[part.source, part.tbl].setdefault(part.day, _Held(day, due, 0)).rows += part.rows
+        elif due > now:
+            lost.add(part.place)
     held = tuple(_held(source, table, items.values(), now) for (source, table), items in sorted(found.items()))
     days = {
         item.day for (_, tbl), items in found.items() if tbl == "reads" for item in items.values() if item.due > now
@@ -345,6 +351,7 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         timezone=agreement.zone.key,
         linkage_key=agreement.id in secret_names(site.db, LINKAGE),
         held=held,
+        lost_days=len(lost),
     )
 
 

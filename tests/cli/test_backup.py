@@ -215,17 +215,20 @@ def test_a_revocation_that_the_backup_does_not_know_is_undone_by_restoring_it(lo
     assert statuses[PARTNERS["wyp"]] == "pinned"
 
 
-def test_of_two_live_copies_each_holds_the_data_and_their_histories_part(loaded: World) -> None:
-    shutil.copytree(loaded.root / "uni", loaded.root / "copy")
-    assert linked(loaded) == linked(loaded, "copy") == LINKED
-    linked(loaded, "copy")
+def test_two_live_copies_both_load_what_comes_and_their_histories_part(tmp_path: Path) -> None:
+    made = world("exported", tmp_path / "world")
+    shutil.copytree(made.root / "uni", made.root / "copy")
+    for site in ("uni", "copy"):
+        made.ok("load", made.bundle, site=site)
+    assert linked(made) == linked(made, "copy") == LINKED
+    linked(made, "copy")
 
     for site in ("uni", "copy"):
-        out = loaded.root / f"receipt-{site}.json"
-        loaded.ok("receipt", "create", "--to", PARTNERS["lancs"], "-o", out, site=site)
-        loaded.ok("receipt", "accept", out, site="lancs")
+        out = made.root / f"receipt-{site}.json"
+        made.ok("receipt", "create", "--to", PARTNERS["lancs"], "-o", out, site=site)
+        made.ok("receipt", "accept", out, site="lancs")
 
-    assert contradictions(loaded, "uni", "lancs") == 1
+    assert contradictions(made, "uni", "lancs") == 1
 
 
 def lose(made: World, site: str) -> str:

@@ -233,6 +233,20 @@ def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: Worl
     assert warning == "recorded days whose keys, and so data, are gone: 3; ask for them anew"
 
 
+def test_nobody_is_told_to_ask_anew_for_lost_days_whose_time_is_up(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    world.load(world.export(world.request(agreement="brief")))
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    seen(world)
+    with world.uni.transaction():
+        world.uni.record("collection", "anew", {})
+    world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
+    assert seen(world).warnings == ("recorded days whose keys, and so data, are gone: 2; ask for them anew",)
+    world.clock.now += timedelta(days=2)
+    assert seen(world).warnings == ()
+
+
 def test_a_restored_site_asks_for_its_days_anew_and_gets_them(world: World) -> None:
     waiting = world.request(DAYS[0], DAYS[0])
     bundle = world.export(targets=TARGETS)
