@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -11,16 +12,21 @@ from anpr_share.reports.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
     from anpr_share.work.partners import PartnerResult
     from anpr_share.work.setup import SetupResult
-    from anpr_share.work.status import AgreementStatus, FileStatus, RequestStatus, StatusResult
+    from anpr_share.work.status import AgreementStatus, FileStatus, HeldStatus, RequestStatus, StatusResult
 
 
 _WINDOWS_SHOWN = 6
 _FILES_SHOWN = 6
+_HELD_SHOWN = 6
+_OVERDUE_SHOWN = 6
+_DAYS_AGO = 3
+"""From how many days on it is said how long ago a purge was."""
 
 
 def init_lines(result: SetupResult) -> list[Line]:
@@ -74,26 +80,34 @@ def status_lines(result: StatusResult) -> list[Line]:
         f"{result.name} ({result.site}, {result.role})",
         f"at {result.now:%Y-%m-%d %H:%M} UTC",
         f"{count(result.partners, 'partner')}, {count(result.ledger_lines, 'ledger line')}",
-        f"last purge: {'never' if result.last_purge is None else f'{result.last_purge:%Y-%m-%d %H:%M} UTC'}",
+        f"last purge: {_last_purge(result)}",
     ]
     if not result.agreements:
         lines += ["", "no agreement is in force here yet"]
     for agreement in result.agreements:
-        lines += ["", *_agreement_lines(agreement, result.role)]
+        lines += ["", *_agreement_lines(agreement, result.role, result.now)]
     if result.requests:
         lines += ["", *_request_lines(result.requests, "from" if result.role == "police" else "to")]
     if result.files:
         lines += ["", *_file_lines(result.files)]
     if result.overdue or result.warnings:
         lines.append("")
-    lines += [f"overdue: {text}" for text in result.overdue]
+    lines += [f"overdue: {text}" for text in result.overdue[:_OVERDUE_SHOWN]]
+    lines += others(len(result.overdue), _OVERDUE_SHOWN, "more are overdue")
     lines += [f"warning: {text}" for text in result.warnings]
     if result.next:
         lines += ["", *(f"next: {text}" for text in result.next)]
     return lines
 
 
-def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
+def _last_purge(result: StatusResult) -> str:
+    if result.last_purge is None:
+        return "never"
+    ago = (result.now - result.last_purge).days
+    return f"{result.last_purge:%Y-%m-%d %H:%M} UTC{f', {ago:,} days ago' if ago >= _DAYS_AGO else ''}"
+
+
+def _agreement_lines(item: AgreementStatus, role: str, now: datetime) -> list[Line]:
     state = "in force" if item.in_force else "NOT in force"
     lines: list[Line] = [
         f"{item.agreement} version {item.version}: {item.title}",
@@ -103,17 +117,37 @@ def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
         lines.append(f"  {count(item.bundles, 'bundle')} exported")
         lines.append(f"  the linkage key is {'' if item.linkage_key else 'NOT '}here")
         return lines
-    lines.append(f"  {count(item.bundles, 'bundle')} loaded")
-    if item.days:
-        lines.append(f"  holds {item.rows:,} rows of {count(item.days, 'day')}, {item.first_day} to {item.last_day}")
-    else:
-        lines.append("  holds no days")
+    live = [found for found in item.held if found.next_deletion is not None]
+    if not live:
+        return [*lines, f"  {count(item.bundles, 'bundle')} loaded, no rows held"]
+    lines.append(f"  {count(item.bundles, 'bundle')} loaded, {count(item.rows, 'row')} held")
+    zone = ZoneInfo(item.timezone)
     if item.next_deletion is not None:
+        left = (item.next_deletion - now).days
         lines.append(
-            f"  next due for deletion: {count(item.next_deletion_days, 'day')}, "
-            f"hidden from {moment(item.next_deletion, item.timezone)} on"
+            f"  next deletion: {_next_of(live, item.next_deletion)} on "
+            f"{item.next_deletion.astimezone(zone):%Y-%m-%d %H:%M}, "
+            + (f"in {count(left, 'day')}" if left else "within a day")
         )
-    return lines
+    rows = [
+        (
+            f"  {found.source}",
+            found.table,
+            *((f"{found.days}", f"{found.first_day}", f"{found.last_day}") if found.days else ("", "", "")),
+            "" if found.next_deletion is None else f"{found.next_deletion.astimezone(zone):%Y-%m-%d}",
+        )
+        for found in live[:_HELD_SHOWN]
+    ]
+    headings = ("  held from", "", "days", "first", "last", "goes next")
+    return [*lines, Table(headings, rows), *others(len(live), len(rows))]
+
+
+def _next_of(live: Sequence[HeldStatus], due: datetime) -> str:
+    """What is deleted at this moment; the table says whose it is."""
+    going = [item for item in live if item.next_deletion == due]
+    days = sum(item.next_deletion_days for item in going)
+    reads = [f"{count(days, 'day')} of reads"] if days else []
+    return " and ".join([*reads, *sorted({item.table for item in going if not item.days})])
 
 
 def _file_lines(found: Sequence[FileStatus]) -> list[Line]:
@@ -126,10 +160,10 @@ def _request_lines(found: Sequence[RequestStatus], way: str) -> list[Line]:
     """The windows that can still be answered, the nearest end first, and how many others there are."""
     live = [(request, window) for request in found for window in request.windows if window.state in {"open", "waiting"}]
     live.sort(key=lambda item: item[1].until)
-    answered, expired = sum(item.used for item in found), sum(item.expired for item in found)
-    lines: list[Line] = [
-        f"{count(len(found), 'request')}; windows: {answered} answered, {len(live)} open, {expired} expired"
-    ]
+    states = Counter(window.state for request in found for window in request.windows)
+    lost = f", {states['lost']} lost" if states["lost"] else ""
+    windows = f"{states['answered']} answered, {len(live)} open, {states['expired']} expired{lost}"
+    lines: list[Line] = [f"{count(len(found), 'request')}; windows: {windows}"]
     if live:
         rows = [
             (

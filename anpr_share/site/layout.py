@@ -79,6 +79,10 @@ class Paths:
         """Where documents for partners are written by default."""
         return self.root / "outbox"
 
+    def place(self, path: Path) -> str:
+        """How a record names a file: relative to the site if it lies inside, so that a site can be moved."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
     def part(self, agreement: str, table: str, day: str, bundle: str, n: int) -> Path:
         """The place of one part in the store."""
         return self.store / agreement / table / day / f"{bundle}-{n}.parquet"

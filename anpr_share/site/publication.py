@@ -87,7 +87,7 @@ def stage(connection: Connection, paths: Paths, finals: Iterable[Path]) -> tuple
     with transaction(connection):
         connection.executemany(
             "INSERT INTO publication VALUES (?, ?, 'staging')",
-            [(item.id, _recorded(paths, item.final)) for item in publications],
+            [(item.id, paths.place(item.final)) for item in publications],
         )
     return publications
 
@@ -263,11 +263,6 @@ def _prune(directory: Path, store: Path) -> None:
         except OSError:
             return
         directory = directory.parent
-
-
-def _recorded(paths: Paths, final: Path) -> str:
-    """Places inside the site are recorded relative to it, so that a site can be moved."""
-    return final.relative_to(paths.root).as_posix() if final.is_relative_to(paths.root) else str(final)
 
 
 def _recorded_publications(connection: Connection, paths: Paths) -> list[tuple[Publication, str]]:

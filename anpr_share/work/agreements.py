@@ -171,9 +171,7 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
                 hint="sign the agreement at this site first, which shows every fingerprint",
             )
         held = catalogue.agreement(site.db, site.require_vault(), agreement.id)
-        # A force that a later version lists first has no key yet: whoever was first before hands it on.
-        leading = agreements.parse(held.envelope) if held is not None else agreement
-        makes_key = leading.of_role("police")[0].site == site.identity.site
+        makes_key = _hands_on_the_key(site, agreement)
         if held is not None and held.digest == agreement.digest:
             # A command that was killed after the agreement was recorded may not have written every share.
             shares = share_key(site, agreement) if makes_key else ()
@@ -202,6 +200,20 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
         shares = share_key(site, agreement) if makes_key else ()
         site.checkpoint()
     return AcceptResult(agreement.id, agreement.terms.version, agreement.digest, made, shares)
+
+
+def _hands_on_the_key(site: OpenSite, agreement: Agreement) -> bool:
+    """Whether this site is the first force: of the version before, if there was one here.
+
+    A force that a later version lists first, or with a new identity after its passphrase was lost, has no key yet:
+    whoever is first of those that were parties before, and are what they were, hands it on.
+    """
+    replaced = agreement.terms.supersedes
+    before = catalogue.agreement_by_digest(site.db, site.require_vault(), replaced) if replaced is not None else None
+    parties = {item.fingerprint for item in agreement.identities}
+    forces = (agreements.parse(before.envelope) if before is not None else agreement).of_role("police")
+    first = next((item for item in forces if item.fingerprint in parties), None)
+    return first is not None and first.fingerprint == site.identity.fingerprint
 
 
 def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement | None) -> None:

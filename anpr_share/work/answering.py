@@ -188,7 +188,9 @@ def register(
     """Register files under retention, inside the caller's transaction; a file keeps the oldest of its days."""
     vault = site.require_vault()
     for path in paths:
-        place = (recorded(path.resolve()), agreement.id, table)
+        where = path.resolve()
+        recorded(where)
+        place = (site.paths.place(where), agreement.id, table)
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ? AND tbl = ?", *place)
         day = oldest if known is None else min(oldest, known.day)
         records.put(site.db, holdings.Registered(place[0], kind, agreement.id, table, day, site.now()), vault)

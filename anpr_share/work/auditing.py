@@ -24,7 +24,7 @@ from anpr_share.files import open_regular, storage_errors
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.database import Connection
 from anpr_share.site.files import new_file
-from anpr_share.site.holdings import KeyPlace, Part, Registered
+from anpr_share.site.holdings import KeyPlace, Part
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
 
@@ -156,17 +156,13 @@ def _disk(site: OpenSite, evidence: Evidence) -> Disk:
         keyless=tuple(sorted(keyless)),
         unexplained=tuple(sorted(unexplained)),
         readable=tuple(_readable(site)),
-        present=frozenset(item.path for item in evidence.registered if _is_there(item)),
+        present=frozenset(item.path for item in evidence.registered if os.path.lexists(site.paths.root / item.path)),
     )
 
 
 def _files(store: Path) -> Iterator[Path]:
     with storage_errors("the store cannot be looked at"):
         yield from (path for path in sorted(store.rglob("*")) if path.is_symlink() or not path.is_dir())
-
-
-def _is_there(item: Registered) -> bool:
-    return os.path.lexists(item.path)
 
 
 def _state(path: Path, part: Part) -> bool | None:

@@ -126,7 +126,7 @@ class _Due:
             for item in holdings.registered(site.db, site.vault)
             if terms[item.agreement].is_expired(item.tbl, item.day, at)
         }
-        ours = {path: agreement for path, agreement in late.items() if _is_ours(site.paths, Path(path))}
+        ours = {name: agreement for name, agreement in late.items() if is_ours(site.paths, site.paths.root / name)}
         return cls(
             at,
             terms,
@@ -134,7 +134,7 @@ class _Due:
             tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
             tuple(_dead_windows(site, terms, at)),
             ours,
-            tuple(path for path in late if path not in ours and Path(path).exists()),
+            tuple(name for name in late if name not in ours and (site.paths.root / name).exists()),
         )
 
     @property
@@ -174,9 +174,10 @@ class _Due:
         if not self.files:
             return
         with storage_errors("a file whose time is up cannot be deleted"):
-            for path in map(Path, self.files):
+            for path in (site.paths.root / name for name in self.files):
                 path.unlink(missing_ok=True)
-                sync_directory(path.parent)
+                if path.parent.is_dir():  # a site that was restored may have no inbox yet
+                    sync_directory(path.parent)
         with site.transaction():
             for name in self.files:
                 holdings.forget_registered(site.db, name)
@@ -225,7 +226,7 @@ def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> 
                 yield known.digest, window.first
 
 
-def _is_ours(paths: Paths, path: Path) -> bool:
+def is_ours(paths: Paths, path: Path) -> bool:
     """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
     return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
         not path.is_symlink() and path.parent.resolve() == path.parent

@@ -1,15 +1,16 @@
-"""One screen about a site: what is agreed, held, due and waiting. Needs no passphrase and changes nothing.
+"""One screen about a site: what is agreed, held, due, overdue and waiting. Needs no passphrase and changes nothing.
 
 What is held is what a key is there for: a part that was recorded and has lost its key, as after a restore, is gone.
+What is overdue is said whole: what it is, since when, and the command or the deed that ends it.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -26,11 +27,40 @@ from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import spoken_name
 from anpr_share.work.agreements import LINKAGE
+from anpr_share.work.purging import is_ours
+
+PURGE_EVERY = timedelta(days=7)
+"""How long a site may hold data or files under retention without a run of purge before status warns."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldStatus:
+    """What is held of one table from one force. Reads have days; of other tables ``days`` is 0 and no day is named.
+
+    ``next_deletion`` takes ``next_deletion_days`` of them, or the whole of a table without days. ``overdue`` are those
+    past their limit, which count among nothing else here; ``overdue_since`` is when the first of them was due.
+    """
+
+    source: str
+    table: str
+    rows: int
+    days: int
+    first_day: date | None
+    last_day: date | None
+    next_deletion: datetime | None
+    next_deletion_days: int
+    overdue: int
+    overdue_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementStatus:
-    """One agreement: its term, and the days of reads held under it."""
+    """One agreement: its term, and the days of reads held under it; ``held`` has them by force and table.
+
+    ``next_deletion`` is the next of any table, ``next_deletion_days`` how many days of reads then go, each counted once
+    however many forces they came from. ``lost_days`` are those of tables, bundles and forces whose keys are gone before
+    their time, as after a restore.
+    """
 
     agreement: str
     version: int
@@ -48,6 +78,8 @@ class AgreementStatus:
     next_deletion_days: int
     timezone: str
     linkage_key: bool
+    held: tuple[HeldStatus, ...] = ()
+    lost_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +113,23 @@ class RequestStatus:
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """A file that lies under retention and is still where it was: an ``extract``, or an ``output`` made here."""
+    """A file that lies under retention and is still where it was: an ``extract``, or an ``output`` made here.
+
+    ``inside`` says that it is in the site's inbox or outbox, where purge deletes it.
+    """
 
     name: str
     kind: str
     agreement: str
     delete_by: datetime
     timezone: str
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """The whole screen. ``overdue`` says in words what should have been destroyed; ``warnings`` the rest; ``next`` what
-    to do now, a command each.
+    """The whole screen. ``overdue`` says in words what should have been destroyed, since when, and what to do;
+    ``warnings`` the rest; ``next`` what to do now, a command each.
     """
 
     site: str
@@ -116,39 +152,41 @@ def status(site: OpenSite) -> StatusResult:
     """Read what the site's records say; they are not authenticated without the passphrase."""
     warnings: list[str] = []
     try:
-        now = site.now()
+        reading = site.reading()
+        now, leapt = reading.instant, reading.leapt
     except PolicyError as error:
         # The system clock is behind the ledger, whose last time is then the later of the two.
         last = site.ledger.last_time()
         if last is None:
             raise
         warnings.append(error.message)
-        now = last
+        now, leapt = last, False
     keys = frozenset(holdings.key_places(site.db))
     found = tuple(
         _agreement(site, agreements.parse(item.envelope), keys, now) for item in catalogue.agreements(site.db, None)
     )
-    overdue = [
-        f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
-    ]
     files = tuple(_files(site))
-    overdue += [
-        f"{item.name} ({item.kind}) was to be deleted by {item.delete_by.astimezone(ZoneInfo(item.timezone)):%Y-%m-%d}"
-        for item in files
-        if item.delete_by <= now
-    ]
-    keyless = {place for part in holdings.parts(site.db, None) if (place := part.place) not in keys}
+    purge = f"anpr-share purge{f' --confirm-date {now:%Y-%m-%d}' if leapt else ''}"
+    overdue = [*_overdue_days(found, purge), *_overdue_files(files, now, purge)]
+    if leapt:
+        warnings.append(
+            f"the clock shows {now:%Y-%m-%d}, long after the last line of the ledger; set it right if it is wrong"
+        )
+    lost = sum(item.lost_days for item in found)
     if _is_restored(site):
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
-    elif keyless:
-        warnings.append(f"recorded days whose keys, and so data, are gone: {len(keyless)}; ask for them anew")
+    elif lost:
+        warnings.append(f"recorded days whose keys, and so data, are gone: {lost}; ask for them anew")
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
     pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
     trusted = [item for item in asked if item.partner in pinned]
     then = _next_force(found, trusted) if site.identity.role == "police" else _next_university(found, trusted)
-    destroying = ["destroy what has expired: anpr-share purge"] if any(item.overdue_days for item in found) else []
+    here = any(item.overdue_days for item in found) or any(item.inside and item.delete_by <= now for item in files)
+    destroying = [f"destroy what has expired: {purge}"] if here else []
     purged = site.ledger.last_of("purge")
+    if files or any(item.held for item in found):
+        warnings += _unpurged(site, now, None if purged is None else purged.time)
     return StatusResult(
         site=site.identity.site,
         name=site.identity.name,
@@ -167,17 +205,52 @@ def status(site: OpenSite) -> StatusResult:
     )
 
 
+def _overdue_days(found: Sequence[AgreementStatus], purge: str) -> Iterator[str]:
+    for agreement in found:
+        for item in agreement.held:
+            if item.overdue_since is not None:
+                what = f"{_days(item.overdue)} of reads" if item.table == "reads" else item.table
+                since = _moment(item.overdue_since, agreement.timezone)
+                yield f"{what} from {item.source} ({agreement.agreement}), since {since}: {purge}"
+
+
+def _overdue_files(files: Sequence[FileStatus], now: datetime, purge: str) -> Iterator[str]:
+    for item in files:
+        if item.delete_by <= now:
+            then = purge if item.inside else "delete it yourself, since it lies outside of inbox/ and outbox/"
+            yield f"{item.name} ({item.kind}), since {_moment(item.delete_by, item.timezone)}: {then}"
+
+
+def _unpurged(site: OpenSite, now: datetime, purged: datetime | None) -> Iterator[str]:
+    """A site that holds something needs its nightly run; a new one is given as long as any other."""
+    since = purged or next((entry.time for entry in site.ledger.lines()), now)
+    if now - since > PURGE_EVERY:
+        yield (
+            f"no purge has run here {'for' if purged else 'yet, in'} {_days((now - since).days)}, though data lie "
+            "under retention: have it run every night, as anpr-share schedule shows"
+        )
+
+
+def _days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
+
+
+def _moment(instant: datetime, timezone: str) -> str:
+    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
+
+
 def _files(site: OpenSite) -> Iterator[FileStatus]:
     """Registered files that are there, the first due first, each once for an agreement."""
     terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, None)}
     due: dict[tuple[Path, str, str], datetime] = {}
     for item in holdings.registered(site.db, None):
-        path, agreement = Path(item.path), terms[item.agreement]
+        path, agreement = site.paths.root / item.path, terms[item.agreement]
         if os.path.lexists(path):
             place, delete_by = (path, item.kind, agreement.id), agreement.delete_by(item.tbl, item.day)
             due[place] = min(delete_by, due.get(place, delete_by))
     for (path, kind, name), delete_by in sorted(due.items(), key=lambda item: item[1]):
-        yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key)
+        inside = is_ours(site.paths, path)
+        yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key, inside)
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:
@@ -248,22 +321,24 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
     terms = agreement.terms
     today = periods.day_of(now, agreement.zone)
     bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
-    rows, overdue, days = 0, set(), set()
-    due: Counter[datetime] = Counter()
+    found: defaultdict[tuple[str, str], dict[str, _Held]] = defaultdict(dict)
+    lost: set[KeyPlace] = set()
     for part in holdings.parts(site.db, None, agreement=agreement.id):
         bundle = bundles.get(part.bundle)
-        if bundle is None or part.place not in keys:
+        if bundle is None:
             continue
         day = agreement.counted_day(part.day, bundle.created, bundle.at)
-        delete_by = agreement.delete_by(part.tbl, day)
-        if delete_by <= now:
-            overdue.add((part.tbl, day))
-            continue
-        rows += part.rows
-        if part.tbl == "reads" and day not in days:
-            days.add(day)
-            due[delete_by] += 1
-    following = min(due, default=None)
+        due = agreement.delete_by(part.tbl, day)
+        if part.place in keys:
+            found[part.source, part.tbl].setdefault(part.day, _Held(day, due, 0)).rows += part.rows
+        elif due > now:
+            lost.add(part.place)
+    held = tuple(_held(source, table, items.values(), now) for (source, table), items in sorted(found.items()))
+    days = {
+        item.day for (_, tbl), items in found.items() if tbl == "reads" for item in items.values() if item.due > now
+    }
+    overdue = {(tbl, item.day) for (_, tbl), items in found.items() for item in items.values() if item.due <= now}
+    following = min((item.next_deletion for item in held if item.next_deletion is not None), default=None)
     return AgreementStatus(
         agreement=agreement.id,
         version=terms.version,
@@ -272,15 +347,44 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         ends=terms.ends,
         in_force=terms.starts <= today <= terms.ends,
         bundles=len(bundles),
-        rows=rows,
+        rows=sum(item.rows for item in held),
         days=len(days),
         first_day=min(days, default=None),
         last_day=max(days, default=None),
         overdue_days=len(overdue),
         next_deletion=following,
-        next_deletion_days=due[following] if following is not None else 0,
+        next_deletion_days=sum(agreement.delete_by("reads", day) == following for day in days),
         timezone=agreement.zone.key,
         linkage_key=agreement.id in secret_names(site.db, LINKAGE),
+        held=held,
+        lost_days=len(lost),
+    )
+
+
+@dataclass(slots=True)
+class _Held:
+    """One day of a table from one force, or all of a table without days; ``day`` is what its limit counts from."""
+
+    day: date
+    due: datetime
+    rows: int
+
+
+def _held(source: str, table: str, found: Collection[_Held], now: datetime) -> HeldStatus:
+    live, late = [item for item in found if item.due > now], [item.due for item in found if item.due <= now]
+    days = [item.day for item in live] if table == "reads" else []
+    following = min((item.due for item in live), default=None)
+    return HeldStatus(
+        source,
+        table,
+        rows=sum(item.rows for item in live),
+        days=len(days),
+        first_day=min(days, default=None),
+        last_day=max(days, default=None),
+        next_deletion=following,
+        next_deletion_days=sum(item.due == following for item in live) if days else 0,
+        overdue=len(late),
+        overdue_since=min(late, default=None),
     )
 
 

@@ -371,7 +371,7 @@ def test_an_export_beyond_the_agreement_is_told_by_what_went_beyond_it(held: Wor
         "manifest says something else than its record": {"request": "0" * 64},
     }
     for text, changes in cases.items():
-        assert text in texts(manifest_of(held, **changes), "export-outside")
+        assert text in texts(manifest_of(held, **changes), "export-outside")  # type: ignore[arg-type]  # fields by name
 
 
 def test_reads_that_needed_an_authority_are_found_without_one(world: World) -> None:

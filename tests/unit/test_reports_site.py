@@ -11,7 +11,7 @@ import pytest
 from anpr_share.reports import terminal
 from anpr_share.reports.site import check_lines, status_lines
 from anpr_share.site.ledger import LedgerCheck
-from anpr_share.work.status import AgreementStatus, FileStatus, RequestStatus, StatusResult, WindowStatus
+from anpr_share.work.status import AgreementStatus, FileStatus, HeldStatus, RequestStatus, StatusResult, WindowStatus
 
 SOUND = LedgerCheck(lines=9, checkpoints=2, signed_to=6, unsigned_tail=0, out_of_place=(), clock_resets=0)
 
@@ -40,6 +40,16 @@ def test_each_finding_has_its_line() -> None:
 NOW = datetime(2026, 10, 8, 16, 30, tzinfo=UTC)
 
 
+DUE = datetime(2027, 8, 31, 23, tzinfo=UTC)
+TABLES = ("reads", "targets")
+
+
+def held(source: str, table: str) -> HeldStatus:
+    if table == "reads":
+        return HeldStatus(source, table, 97_451, 365, date(2026, 9, 1), date(2027, 8, 31), DUE, 1, 0, None)
+    return HeldStatus(source, table, 60, 0, None, None, DUE + timedelta(days=40), 0, 0, None)
+
+
 def status(role: str, weeks: int, files: int = 0) -> StatusResult:
     first = date(2026, 9, 7)
     windows = tuple(
@@ -55,6 +65,7 @@ def status(role: str, weeks: int, files: int = 0) -> StatusResult:
         *("msv-2026", 1, "Mapping modern slavery", date(2026, 9, 1), date(2027, 8, 31), True),
         *(2, 97_451, 7, date(2026, 9, 1), date(2026, 9, 7), 0),
         *(datetime(2027, 8, 31, 23, tzinfo=UTC), 1, "Europe/London", True),
+        tuple(held(f"{place}-constabulary", table) for place in ("northumbria", "southumbria") for table in TABLES),
     )
     request = RequestStatus(
         "ab" * 32, "msv-2026", "west-yorkshire-police", "made", 0, weeks, 0, "Europe/London", windows
@@ -85,11 +96,43 @@ def shown(result: StatusResult, capsys: pytest.CaptureFixture[str], monkeypatch:
 def test_status_is_one_screen_of_80_columns(
     role: str, weeks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = shown(status(role, weeks, files=weeks), capsys, monkeypatch).splitlines()
+    lines = shown(status(role, weeks, files=weeks if role == "police" else 0), capsys, monkeypatch).splitlines()
 
     assert max(map(len, lines)) <= 80
     assert len(lines) < 34
     assert lines[-1] == "next: load what comes: anpr-share load BUNDLE"
+
+
+def test_status_says_what_is_held_from_whom_and_what_goes_next(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = shown(status("university", 0), capsys, monkeypatch).splitlines()
+
+    assert "  2 bundles loaded, 97,451 rows held" in told
+    assert "  next deletion: 2 days of reads on 2027-09-01 00:00, in 327 days" in told
+    at = told.index("  held from                          days  first       last        goes next")
+    assert told[at + 1 : at + 5] == [
+        "  northumbria-constabulary  reads    365   2026-09-01  2027-08-31  2027-09-01",
+        "  northumbria-constabulary  targets                                2027-10-11",
+        "  southumbria-constabulary  reads    365   2026-09-01  2027-08-31  2027-09-01",
+        "  southumbria-constabulary  targets                                2027-10-11",
+    ]
+
+
+def test_status_says_the_first_of_much_that_is_overdue_and_how_much_more_there_is() -> None:
+    told = status_lines(replace(status("police", 0), overdue=tuple(f"extract-{n}.csv" for n in range(50))))
+
+    at = told.index("overdue: extract-0.csv")
+    assert told[at + 5 : at + 7] == ["overdue: extract-5.csv", "and 44 more are overdue; --json lists them all"]
+
+
+def test_status_says_how_long_ago_the_last_purge_was_once_it_is_days_ago() -> None:
+    def line(**ago: int) -> object:
+        return status_lines(replace(status("police", 0), last_purge=NOW - timedelta(**ago)))[3]
+
+    assert status_lines(status("police", 0))[3] == "last purge: never"
+    assert line(hours=71) == "last purge: 2026-10-05 17:30 UTC"
+    assert line(days=9) == "last purge: 2026-09-29 16:30 UTC, 9 days ago"
 
 
 def test_status_names_the_files_that_are_due_first(
@@ -112,4 +155,3 @@ def test_status_names_the_windows_that_end_first_in_the_agreements_zone(
     assert "2026-10-12 to 2026-10-18" in told
     assert told.count("not over yet") == 2
     assert "and 2 more; --json lists them all" in told
-    assert "hidden from 2027-09-01 00:00 (Europe/London) on" in told

@@ -13,7 +13,7 @@ from anpr_share.site import holdings, publication
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import reading, requesting
 from anpr_share.work.status import StatusResult, status
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, World
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, WYP, World
 
 
 def seen(world: World, name: str = UNI) -> StatusResult:
@@ -39,10 +39,56 @@ def test_what_is_held_and_what_is_deleted_next(world: World) -> None:
     [agreement] = found.agreements
     assert (agreement.bundles, agreement.rows, agreement.days) == (1, 8, 3)
     assert (agreement.first_day, agreement.last_day) == (DAYS[0], DAYS[2])
-    assert (agreement.next_deletion, agreement.next_deletion_days) == (datetime(2027, 9, 30, 23, tzinfo=UTC), 1)
+    reads, targets = agreement.held
+    assert (reads.source, reads.table, reads.rows, reads.days) == (LANCS, "reads", 6, 3)
+    assert (reads.first_day, reads.last_day) == (DAYS[0], DAYS[2])
+    assert (reads.next_deletion, reads.next_deletion_days) == (datetime(2027, 9, 30, 23, tzinfo=UTC), 1)
+    assert (targets.table, targets.rows, targets.days, targets.first_day) == ("targets", 2, 0, None)
+    # Targets are kept for half a year here, so they go first, and no day of reads with them.
+    assert agreement.next_deletion == targets.next_deletion == datetime(2027, 4, 11, 23, tzinfo=UTC)
+    assert (agreement.next_deletion_days, targets.next_deletion_days) == (0, 0)
+    assert {(item.overdue, item.overdue_since) for item in agreement.held} == {(0, None)}
     assert [(item.used, item.open, item.expired) for item in found.requests] == [(1, 0, 0)]
     assert found.overdue == ()
     assert world.cli(UNI, "status") == 0
+
+
+def test_what_is_held_is_told_by_force(world: World) -> None:
+    world.load(world.export())
+    world.load(world.export(world.request(DAYS[1], DAYS[2], to=WYP), by=WYP))
+    [agreement] = seen(world).agreements
+    told = [(item.source, item.days, item.first_day, item.next_deletion_days) for item in agreement.held]
+    assert told == [(LANCS, 3, DAYS[0], 1), (WYP, 2, DAYS[1], 1)]
+    assert (agreement.days, agreement.next_deletion_days) == (3, 1)
+    assert sum(item.rows for item in agreement.held) == agreement.rows
+
+
+PURGE = NOW + timedelta(days=7)
+
+
+def test_a_week_without_a_purge_is_a_warning_where_something_is_held(world: World) -> None:
+    warning = "no purge has run here yet, in 7 days, though data lie under retention: have it run every night"
+    world.clock.now = PURGE + timedelta(seconds=1)
+    assert seen(world).warnings == ()
+    world.load(world.export())
+    assert [item.startswith(warning) for item in seen(world).warnings] == [True]
+    assert [item.startswith(warning) for item in seen(world, LANCS).warnings] == [True]
+    assert world.cli(UNI, "purge") == 0
+    assert seen(world).warnings == ()
+    world.clock.now = PURGE + timedelta(days=7)
+    assert seen(world).warnings == ()
+    world.clock.now += timedelta(days=1, seconds=1)
+    assert [item.startswith("no purge has run here for 8 days, ") for item in seen(world).warnings] == [True]
+
+
+def test_a_leapt_clock_is_told_with_the_purge_that_confirms_the_day(world: World) -> None:
+    world.load(world.export(targets=TARGETS))
+    world.clock.now = datetime(2027, 10, 1, 12, tzinfo=UTC)
+    found = seen(world)
+    assert found.warnings[0].startswith("the clock shows 2027-10-01, long after the last line of the ledger")
+    assert found.next[0] == "destroy what has expired: anpr-share purge --confirm-date 2027-10-01"
+    assert [item.rpartition(": ")[2] for item in found.overdue] == ["anpr-share purge --confirm-date 2027-10-01"] * 2
+    assert found.overdue[1].startswith(f"targets from {LANCS} ({AGREEMENT}), since 2027-04-12 00:00 (Europe/London)")
 
 
 def test_what_should_have_been_destroyed_is_overdue(world: World) -> None:
@@ -52,8 +98,14 @@ def test_what_should_have_been_destroyed_is_overdue(world: World) -> None:
     found = seen(world)
     brief = next(item for item in found.agreements if item.agreement == "brief")
     assert (brief.overdue_days, brief.days, brief.rows) == (1, 2, 5)
-    assert found.overdue == ("brief: days held past their delete-by: 1",)
+    assert found.overdue == (
+        f"1 day of reads from {LANCS} (brief), since 2026-10-13 00:00 (Europe/London): anpr-share purge",
+    )
+    assert [(item.table, item.days, item.overdue) for item in brief.held] == [("reads", 2, 1), ("targets", 0, 0)]
+    assert found.next[0] == "destroy what has expired: anpr-share purge"
     assert world.cli(UNI, "status") == 1
+    assert world.cli(UNI, "purge") == 0
+    assert seen(world).overdue == ()
 
 
 def test_a_forces_extracts_past_their_date_are_overdue(world: World) -> None:
@@ -65,13 +117,35 @@ def test_a_forces_extracts_past_their_date_are_overdue(world: World) -> None:
     assert {item.delete_by for item in found.files} == {datetime(2026, 10, 12, 23, tzinfo=UTC)}
     world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
     assert set(seen(world, LANCS).overdue) == {
-        f"{name} was to be deleted by 2026-10-13" for name in (f"{bundle.name} (output)", "reads.csv (extract)")
+        f"{name}, since 2026-10-13 00:00 (Europe/London): "
+        "delete it yourself, since it lies outside of inbox/ and outbox/"
+        for name in (f"{bundle.name} (output)", "reads.csv (extract)")
     }
+    assert not any("purge" in line for line in seen(world, LANCS).next)
     assert world.cli(LANCS, "status") == 1
     for item in holdings.registered(world.lancs.db, world.lancs.vault):
         Path(item.path).unlink()
     assert (seen(world, LANCS).overdue, seen(world, LANCS).files) == ((), ())
     assert world.cli(LANCS, "status") == 0
+
+
+def test_a_file_that_purge_deletes_is_overdue_until_it_ran(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    bundle = world.export(world.request(agreement="brief"))
+    inside = world.lancs.paths.outbox / bundle.name
+    bundle.rename(inside)
+    with world.lancs.transaction():
+        place = world.lancs.paths.place(inside)
+        assert place == f"outbox/{bundle.name}"
+        world.lancs.db.execute("UPDATE registered SET path = ? WHERE kind = 'output'", (place,))
+    world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
+    found = seen(world, LANCS)
+    assert {item.name: item.inside for item in found.files} == {bundle.name: True, "reads.csv": False}
+    assert found.next[0] == "destroy what has expired: anpr-share purge"
+    assert f"{bundle.name} (output), since 2026-10-13 00:00 (Europe/London): anpr-share purge" in found.overdue
+    assert world.cli(LANCS, "purge") == 1
+    assert not inside.exists()
+    assert [item.name for item in seen(world, LANCS).files] == ["reads.csv"]
 
 
 def test_windows_are_open_until_they_die(world: World) -> None:
@@ -157,6 +231,20 @@ def test_a_restored_site_claims_to_hold_nothing_until_it_loads_again(world: Worl
     world.uni.checkpoint()
     [warning] = seen(world).warnings
     assert warning == "recorded days whose keys, and so data, are gone: 3; ask for them anew"
+
+
+def test_nobody_is_told_to_ask_anew_for_lost_days_whose_time_is_up(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    world.load(world.export(world.request(agreement="brief")))
+    world.close()
+    (world.root / UNI / "keys.db").unlink()
+    seen(world)
+    with world.uni.transaction():
+        world.uni.record("collection", "anew", {})
+    world.clock.now = datetime(2026, 10, 12, 23, tzinfo=UTC)
+    assert seen(world).warnings == ("recorded days whose keys, and so data, are gone: 2; ask for them anew",)
+    world.clock.now += timedelta(days=2)
+    assert seen(world).warnings == ()
 
 
 def test_a_restored_site_asks_for_its_days_anew_and_gets_them(world: World) -> None:
