@@ -199,5 +199,7 @@ def check_lines(check: LedgerCheck) -> list[Line]:
         )
     if check.clock_resets:
         lines.append(f"{count(check.clock_resets, 'line')} in all put the clock back: find out who did so and why")
-    lines.append("what this cannot see: an end that was cut off. Partners' records of this site's documents show that")
+    lines.append(
+        "what this cannot see: an end that was cut off, signatures and all. Commands with the passphrase refuse that"
+    )
     return lines

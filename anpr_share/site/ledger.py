@@ -1,11 +1,12 @@
 r"""A site's log: append-only, chained by hashes, and signed at the end of each command that has the key.
 
 Guarantees: a line that was altered, dropped, added or moved breaks the chain or contradicts a signed checkpoint, and
-the sequence number where it does so is named; a checkpoint that was dropped contradicts the next one's count. What
-nobody without a copy can see is the end being cut off: that is what the heads in a site's documents are for, which its
-partners keep. Lines after the last checkpoint are not signed, and are shown as such. A line about an event that only a
-command with the vault logs carries a MAC under the vault until it is signed: a checkpoint names for ever the lines of
-that kind that it adopts without one, so signing them does not make good what a forger wrote.
+the sequence number where it does so is named; a checkpoint that was dropped contradicts the next one's count. An end
+that was cut off with its checkpoints contradicts the seal, which takes the passphrase to see (see
+:mod:`anpr_share.site.sealing`); an older copy that was put back contradicts the heads in this site's documents, which
+its partners keep. Lines after the last checkpoint are not signed, and are shown as such. A line about an event that
+only a command with the vault logs carries a MAC under the vault until it is signed: a checkpoint names for ever the
+lines of that kind that it adopts without one, so signing them does not make good what a forger wrote.
 
 A line is canonical JSON; its hash is SHA-256 of ``anpr-share/1/ledger\n`` and the exact stored bytes; the first line
 holds the identity's fingerprint in place of a hash before it:

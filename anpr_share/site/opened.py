@@ -283,17 +283,22 @@ class OpenSite:
     def checkpoint(self, connection: Connection | None = None) -> Checkpoint | None:
         """Check and sign what the ledger has gained, in the open transaction or its own; None if nothing, or if locked.
 
-        Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`.
+        Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`. What is
+        signed is sealed, so no sealed record may have been changed in the open transaction.
 
-        Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint.
+        Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint, or if records were
+        removed or put back.
         """
         if self.vault is None:
             return None
         used = connection or self.db
         key = SigningKey(_identity_secret(used, self.vault, "signing"))
         with nullcontext() if used.in_transaction else database.transaction(used):
-            ledger = Ledger(used, self.config.fingerprint)
-            return ledger.checkpoint(key, self.vault, self.now(used))
+            records = sealing.require_sealed(used, self.vault)
+            done = Ledger(used, self.config.fingerprint).checkpoint(key, self.vault, self.now(used))
+            if done is not None:
+                sealing.seal(used, self.vault, records)
+        return done
 
     def close(self) -> None:
         """Close the connection and forget the vault key."""
