@@ -15,7 +15,8 @@ holds the identity's fingerprint in place of a hash before it:
      "seq":7,"subject":"msv-2026","time":"2026-10-08T16:30:51Z"}
 
 ``leapt`` marks lines written while the clock was suspiciously far ahead; they never count as the last time, from which
-a leap is measured. Times never go back from one line to the next, leapt or not, except at ``clock-reset``.
+a leap is measured. ``clock-confirmed``, by which somebody says that its day is right, is never marked. Times never go
+back from one line to the next, leapt or not, except at ``clock-reset``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ TAMPERED = "change nothing here, keep a copy of this site, and tell whoever is i
 CHECKPOINT_KIND = "ledger-checkpoint"
 STATUTORY = frozenset({"collection", "alteration", "consultation", "disclosure", "combination", "erasure"})
 """The events that the Data Protection Act 2018 s.62 obliges a site to log."""
+CLOCK_CONFIRMED = "clock-confirmed"
 CLOCK_RESET = "clock-reset"
 MAX_LINE_BYTES = 256 * 1024
 _PREFIX = b"anpr-share/1/ledger\n"
@@ -185,7 +187,7 @@ class Ledger:
                 "actor": actor,
                 "details": details,
                 "event": event,
-                "leapt": leapt,
+                "leapt": leapt and event != CLOCK_CONFIRMED,
                 "previous": before.hash,
                 "seq": before.seq + 1,
                 "subject": subject,

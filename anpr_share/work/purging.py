@@ -3,8 +3,8 @@
 Guarantees: the keys and records of expired days go in the transaction that holds the ledger's lines about them, then
 their files; a run that was killed is finished by the next. Nothing that has not expired is touched. Of registered
 files, only those in the site's own ``inbox/`` and ``outbox/`` are deleted; others are named. While the clock is
-suspiciously far ahead nothing is destroyed unless the day is confirmed: what may have expired is invisible meanwhile,
-and a wrong clock must not cost a year of data.
+suspiciously far ahead nothing is destroyed until its day is confirmed: what may have expired is invisible meanwhile,
+and a wrong clock must not cost a year of data. From the confirmation on, time is measured from it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.errors import PolicyError
 from anpr_share.files import storage_errors, sync_directory
-from anpr_share.periods import utc_text
+from anpr_share.periods import Now, utc_text
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import KeyPlace, Registered
 from anpr_share.site.layout import Paths
-from anpr_share.site.ledger import Details
+from anpr_share.site.ledger import CLOCK_CONFIRMED, Details
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
 from anpr_share.work.erasing import erase, leaves_files, remove_erased
@@ -63,17 +63,21 @@ class PurgeResult:
 def purge(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
     """Destroy what has expired, and log the run, whatever it found.
 
-    Raises :class:`PolicyError` if the clock has leapt and ``confirmed`` is not the day that it shows, in UTC, and
-    :class:`StorageError` if a file cannot be deleted: its key is gone all the same.
+    Raises :class:`PolicyError` if the clock has leapt and no day is ``confirmed``, or if the confirmed one is not the
+    day that the clock shows, in UTC, and :class:`StorageError` if a file cannot be deleted: its key is gone all the
+    same.
     """
     with site.writing():
         reading = site.reading()
-        today = reading.instant.date()
-        if reading.leapt and confirmed != today:
-            raise PolicyError(
-                f"the clock shows {today}, long after the last line of the ledger: nothing was destroyed",
-                hint=f"if it really is that day: anpr-share purge --confirm-date {today}",
-            )
+        today = _today(reading, confirmed)
+        if reading.leapt:
+            if confirmed is None:
+                raise PolicyError(
+                    f"the clock shows {today}, long after the last line of the ledger: nothing was destroyed",
+                    hint=f"if it really is that day: anpr-share purge --confirm-date {today}",
+                )
+            with site.transaction():
+                site.record(CLOCK_CONFIRMED, site.identity.site, {"date": today.isoformat()})
         due = _Due.now(site, reading.instant)
         due.destroy(site)
         due.delete(site)
@@ -83,9 +87,14 @@ def purge(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
         return due.result(dry_run=False)
 
 
-def preview(site: OpenSite) -> PurgeResult:
-    """What :func:`purge` would destroy now, and when the rest goes; changes nothing."""
-    return _Due.now(site, site.now()).result(dry_run=True)
+def preview(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
+    """What :func:`purge` would destroy now, and when the rest goes; changes nothing.
+
+    Raises :class:`PolicyError` if ``confirmed`` is another day than the clock shows.
+    """
+    reading = site.reading()
+    _today(reading, confirmed)
+    return _Due.now(site, reading.instant).result(dry_run=True)
 
 
 def expire(site: OpenSite) -> bool:
@@ -103,6 +112,17 @@ def expire(site: OpenSite) -> bool:
         due.destroy(site)
         due.delete(site)
     return True
+
+
+def _today(reading: Now, confirmed: date | None) -> date:
+    """The day that the clock shows, in UTC. Whoever confirms another is wrong about it, or the clock is."""
+    today = reading.instant.date()
+    if confirmed not in (None, today):
+        raise PolicyError(
+            f"the clock shows {today} (UTC), and not {confirmed}: nothing was destroyed",
+            hint=f"set this machine's clock right; if it is right: anpr-share purge --confirm-date {today}",
+        )
+    return today
 
 
 @dataclass(frozen=True, slots=True)
