@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
+    from anpr_share.work.clock import ResetResult
     from anpr_share.work.partners import PartnerResult
     from anpr_share.work.setup import SetupResult
     from anpr_share.work.status import AgreementStatus, FileStatus, RequestStatus, StatusResult
@@ -178,6 +179,21 @@ def _numbers(lines: Sequence[int]) -> str:
     """The numbers of some lines, the first few of many."""
     shown = ", ".join(str(number) for number in lines[:10])
     return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10:,} more"
+
+
+def reset_lines(result: ResetResult) -> list[Line]:
+    """A clock that was put back, and what follows from it."""
+    lines: list[Line] = [
+        f"the clock was put back: from {result.before:%Y-%m-%d %H:%M} to {result.now:%Y-%m-%d %H:%M} UTC",
+        "what was destroyed meanwhile stays so; what was only hidden, and may still be held, can be seen again",
+        "every check of the ledger says from now on that this was done",
+    ]
+    if result.ahead:
+        lines.append(
+            f"next: partners refuse {count(result.ahead, 'document')} of this site, made meanwhile and so of a later "
+            "time than now: have the days of these requests and bundles asked for anew"
+        )
+    return lines
 
 
 def check_lines(check: LedgerCheck) -> list[Line]:

@@ -108,9 +108,9 @@ class Checkpoint:
 class LedgerCheck:
     """What verification found; had it found a broken chain it would have raised.
 
-    ``out_of_place`` are the numbers of lines about statutory events other than erasure, which only a command with the
-    vault writes, and signs: in the unsigned tail each is from a killed command or a forger; of those before it, the
-    checkpoint that adopted them says that no such command wrote them.
+    ``out_of_place`` are the numbers of lines about events that only a command with the vault writes, and signs: in the
+    unsigned tail each is from a killed command or a forger; of those before it, the checkpoint that adopted them says
+    that no such command wrote them.
     """
 
     lines: int
@@ -143,12 +143,24 @@ class Ledger:
         return next((entry.time for entry in self._backwards() if not entry.leapt), None)
 
     def latest_time(self) -> datetime | None:
-        """The time of the last line, leapt or not, or None: no instant to go by lies before it."""
-        return next((entry.time for entry in self._backwards()), None)
+        """The later of the times of the last line, leapt or not, and of the last checkpoint, or None: no instant to go
+        by lies before it.
+
+        A line that puts the clock back is signed in the transaction that writes it, so one that somebody without the
+        passphrase wrote is behind the last checkpoint, and puts nothing back.
+        """
+        line = next((entry.time for entry in self._backwards()), None)
+        row = self._connection.row("SELECT envelope FROM checkpoint ORDER BY seq DESC LIMIT 1")
+        signed = None if row is None else _parse_checkpoint(envelope.parse(row[0], CHECKPOINT_KIND).payload).time
+        return max((time for time in (line, signed) if time is not None), default=None)
 
     def last_of(self, *events: str) -> Entry | None:
         """The last line about one of these events, or None."""
-        return next((entry for entry in self._backwards(*events) if entry.event in events), None)
+        return next(self.about(*events), None)
+
+    def about(self, *events: str) -> Iterator[Entry]:
+        """The lines about these events, from the last to the first."""
+        return (entry for entry in self._backwards(*events) if entry.event in events)
 
     def _backwards(self, *events: str) -> Iterator[Entry]:
         """The lines from the last to the first, a few at a time; with events only those that may be about one."""
@@ -263,8 +275,8 @@ class Ledger:
 
 
 def needs_vault(event: str) -> bool:
-    """Whether only a command with the vault open may log an event: the statutory ones, but erasure."""
-    return event in STATUTORY and event != "erasure"
+    """Whether only a command with the vault open may log an event: the statutory ones, but erasure; ``clock-reset``."""
+    return event == CLOCK_RESET or (event in STATUTORY and event != "erasure")
 
 
 def _proof(vault: Vault, entry: Entry) -> bytes:
@@ -329,7 +341,11 @@ def verify_chain(lines: Iterable[bytes], start: Head) -> Iterator[Entry]:
 
 def open_checkpoint(data: bytes, public: bytes) -> Checkpoint:
     """Verify and parse a checkpoint. Raises :class:`VerificationError`."""
-    value = canonical.decode(envelope.verify(envelope.parse(data, CHECKPOINT_KIND), public))
+    return _parse_checkpoint(envelope.verify(envelope.parse(data, CHECKPOINT_KIND), public))
+
+
+def _parse_checkpoint(payload: bytes) -> Checkpoint:
+    value = canonical.decode(payload)
     if not isinstance(value, dict) or value.keys() != _CHECKPOINT_KEYS or value["format"] != 1:
         raise FormatError("a ledger checkpoint does not have exactly the fields of one")
     if any(type(value[name]) is not int or value[name] < 1 for name in ("adopted", "format", "seq")):
