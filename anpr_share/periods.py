@@ -203,7 +203,8 @@ def effective_now(system: datetime, last: datetime | None, latest: datetime | No
     if floor - system > CLOCK_BACK_TOLERANCE:
         raise PolicyError(
             "the system clock is more than 5 minutes behind the ledger",
-            hint="set this machine's clock right; nothing was done",
+            hint="nothing was done: set this machine's clock right; if it is right, and the ledger's times were wrong: "
+            "anpr-share clock reset --reason TEXT",
         )
     instant = max(system, floor)
     return Now(instant, leapt=last is not None and instant - _aware(last) > CLOCK_LEAP)

@@ -23,9 +23,9 @@ _MAX_DOCUMENT = 16 * 1024 * 1024
 
 
 @contextmanager
-def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]:
-    """The site of this call. With ``unlock`` its passphrase is asked for, and what has expired is destroyed first; what
-    only looks, and needs none, changes nothing. What a killed command lost is told.
+def opened(invocation: Invocation, *, unlock: bool = True, expire: bool = True) -> Iterator[OpenSite]:
+    """The site of this call. With ``unlock`` its passphrase is asked for, and with ``expire`` what has expired is
+    destroyed first; what only looks, and needs none, changes nothing. What a killed command lost is told.
     """
     from anpr_share.site.layout import find_site
     from anpr_share.site.opened import OpenSite
@@ -36,7 +36,7 @@ def opened(invocation: Invocation, *, unlock: bool = True) -> Iterator[OpenSite]
         if site.restored:
             gone = ": its data and one-time keys are gone" if site.identity.role == "university" else ""
             terminal.warn(f"this site was restored from a backup{gone}")
-        if unlock:
+        if unlock and expire:
             _expire(site)
         try:
             yield site

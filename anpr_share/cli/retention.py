@@ -38,7 +38,7 @@ def purge(
 
     confirmed = None if confirm_date is None else day(confirm_date)
     with opened(invocation, unlock=False) as site:
-        result = purging.preview(site) if dry_run else purging.purge(site, confirmed=confirmed)
+        result = purging.preview(site, confirmed=confirmed) if dry_run else purging.purge(site, confirmed=confirmed)
     return Outcome(result, lines=purge_lines(result), answer=not result.elsewhere)
 
 

@@ -30,6 +30,10 @@ def register(program: typer.Typer) -> None:
     example = "anpr-share passphrase change --new-passphrase-file new"
     command(passphrase, "change", example=example)(passphrase_change)
     program.add_typer(passphrase, rich_help_panel="Site")
+    clock = group("clock", "The clock that this site goes by.")
+    example = 'anpr-share clock reset --reason "the year was set wrong"'
+    command(clock, "reset", example=example)(clock_reset)
+    program.add_typer(clock, rich_help_panel="Site")
 
 
 def init(
@@ -165,3 +169,21 @@ def passphrase_change(
         change_passphrase(site, type_twice() if new_passphrase_file is None else read_passphrase(new_passphrase_file))
         site_id = site.identity.site
     return Outcome({"site": site_id}, lines=["the passphrase was changed; the old one opens this site no more"])
+
+
+def clock_reset(
+    invocation: Invocation,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="What was wrong with the clock; for the ledger.")],
+) -> Outcome:
+    """Go by this machine's clock again, though it is behind the ledger.
+
+    For a site that was used while its clock was wrong. Set the clock right first. Destroys nothing. Never goes
+    behind what a partner has signed, and stays a finding of every check of the ledger.
+    """
+    from anpr_share.reports.site import reset_lines
+    from anpr_share.work import clock
+
+    with opened(invocation, expire=False) as site:
+        result = clock.reset(site, reason)
+    return Outcome(result, lines=reset_lines(result))

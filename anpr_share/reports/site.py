@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
+    from anpr_share.work.clock import ResetResult
     from anpr_share.work.partners import PartnerResult
     from anpr_share.work.setup import SetupResult
     from anpr_share.work.status import AgreementStatus, FileStatus, HeldStatus, RequestStatus, StatusResult
@@ -214,6 +215,21 @@ def _numbers(lines: Sequence[int]) -> str:
     return shown if len(lines) <= 10 else f"{shown} and {len(lines) - 10:,} more"
 
 
+def reset_lines(result: ResetResult) -> list[Line]:
+    """A clock that was put back, and what follows from it."""
+    lines: list[Line] = [
+        f"the clock was put back: from {result.before:%Y-%m-%d %H:%M} to {result.now:%Y-%m-%d %H:%M} UTC",
+        "what was destroyed meanwhile stays so; what was only hidden, and may still be held, can be seen again",
+        "every check of the ledger says from now on that this was done",
+    ]
+    if result.ahead:
+        lines.append(
+            f"next: partners refuse {count(result.ahead, 'document')} of this site, made meanwhile and so of a later "
+            "time than now: have the days of these requests and bundles asked for anew"
+        )
+    return lines
+
+
 def check_lines(check: LedgerCheck) -> list[Line]:
     """What verifying a ledger found."""
     lines: list[Line] = [f"{check.lines} lines in an unbroken chain, signed up to line {check.signed_to}"]
@@ -233,5 +249,7 @@ def check_lines(check: LedgerCheck) -> list[Line]:
         )
     if check.clock_resets:
         lines.append(f"{count(check.clock_resets, 'line')} in all put the clock back: find out who did so and why")
-    lines.append("what this cannot see: an end that was cut off. Partners' records of this site's documents show that")
+    lines.append(
+        "what this cannot see: an end that was cut off, signatures and all. Commands with the passphrase refuse that"
+    )
     return lines

@@ -1,11 +1,12 @@
 r"""A site's log: append-only, chained by hashes, and signed at the end of each command that has the key.
 
 Guarantees: a line that was altered, dropped, added or moved breaks the chain or contradicts a signed checkpoint, and
-the sequence number where it does so is named; a checkpoint that was dropped contradicts the next one's count. What
-nobody without a copy can see is the end being cut off: that is what the heads in a site's documents are for, which its
-partners keep. Lines after the last checkpoint are not signed, and are shown as such. A line about an event that only a
-command with the vault logs carries a MAC under the vault until it is signed: a checkpoint names for ever the lines of
-that kind that it adopts without one, so signing them does not make good what a forger wrote.
+the sequence number where it does so is named; a checkpoint that was dropped contradicts the next one's count. An end
+that was cut off with its checkpoints contradicts the seal, which takes the passphrase to see (see
+:mod:`anpr_share.site.sealing`); an older copy that was put back contradicts the heads in this site's documents, which
+its partners keep. Lines after the last checkpoint are not signed, and are shown as such. A line about an event that
+only a command with the vault logs carries a MAC under the vault until it is signed: a checkpoint names for ever the
+lines of that kind that it adopts without one, so signing them does not make good what a forger wrote.
 
 A line is canonical JSON; its hash is SHA-256 of ``anpr-share/1/ledger\n`` and the exact stored bytes; the first line
 holds the identity's fingerprint in place of a hash before it:
@@ -14,7 +15,8 @@ holds the identity's fingerprint in place of a hash before it:
      "seq":7,"subject":"msv-2026","time":"2026-10-08T16:30:51Z"}
 
 ``leapt`` marks lines written while the clock was suspiciously far ahead; they never count as the last time, from which
-a leap is measured. Times never go back from one line to the next, leapt or not, except at ``clock-reset``.
+a leap is measured. ``clock-confirmed``, by which somebody says that its day is right, is never marked. Times never go
+back from one line to the next, leapt or not, except at ``clock-reset``.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ TAMPERED = "change nothing here, keep a copy of this site, and tell whoever is i
 CHECKPOINT_KIND = "ledger-checkpoint"
 STATUTORY = frozenset({"collection", "alteration", "consultation", "disclosure", "combination", "erasure"})
 """The events that the Data Protection Act 2018 s.62 obliges a site to log."""
+CLOCK_CONFIRMED = "clock-confirmed"
 CLOCK_RESET = "clock-reset"
 MAX_LINE_BYTES = 256 * 1024
 _PREFIX = b"anpr-share/1/ledger\n"
@@ -105,9 +108,9 @@ class Checkpoint:
 class LedgerCheck:
     """What verification found; had it found a broken chain it would have raised.
 
-    ``out_of_place`` are the numbers of lines about statutory events other than erasure, which only a command with the
-    vault writes, and signs: in the unsigned tail each is from a killed command or a forger; of those before it, the
-    checkpoint that adopted them says that no such command wrote them.
+    ``out_of_place`` are the numbers of lines about events that only a command with the vault writes, and signs: in the
+    unsigned tail each is from a killed command or a forger; of those before it, the checkpoint that adopted them says
+    that no such command wrote them.
     """
 
     lines: int
@@ -140,12 +143,24 @@ class Ledger:
         return next((entry.time for entry in self._backwards() if not entry.leapt), None)
 
     def latest_time(self) -> datetime | None:
-        """The time of the last line, leapt or not, or None: no instant to go by lies before it."""
-        return next((entry.time for entry in self._backwards()), None)
+        """The later of the times of the last line, leapt or not, and of the last checkpoint, or None: no instant to go
+        by lies before it.
+
+        A line that puts the clock back is signed in the transaction that writes it, so one that somebody without the
+        passphrase wrote is behind the last checkpoint, and puts nothing back.
+        """
+        line = next((entry.time for entry in self._backwards()), None)
+        row = self._connection.row("SELECT envelope FROM checkpoint ORDER BY seq DESC LIMIT 1")
+        signed = None if row is None else _parse_checkpoint(envelope.parse(row[0], CHECKPOINT_KIND).payload).time
+        return max((time for time in (line, signed) if time is not None), default=None)
 
     def last_of(self, *events: str) -> Entry | None:
         """The last line about one of these events, or None."""
-        return next((entry for entry in self._backwards(*events) if entry.event in events), None)
+        return next(self.about(*events), None)
+
+    def about(self, *events: str) -> Iterator[Entry]:
+        """The lines about these events, from the last to the first."""
+        return (entry for entry in self._backwards(*events) if entry.event in events)
 
     def _backwards(self, *events: str) -> Iterator[Entry]:
         """The lines from the last to the first, a few at a time; with events only those that may be about one."""
@@ -184,7 +199,7 @@ class Ledger:
                 "actor": actor,
                 "details": details,
                 "event": event,
-                "leapt": leapt,
+                "leapt": leapt and event != CLOCK_CONFIRMED,
                 "previous": before.hash,
                 "seq": before.seq + 1,
                 "subject": subject,
@@ -214,6 +229,12 @@ class Ledger:
         """The parsed lines from a sequence number on; says nothing about the chain."""
         return (parse_line(line) for line in self.stored(from_seq - 1))
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether the last line is under a checkpoint; whether that holds is for :meth:`checkpoint` to say."""
+        row = self._connection.row("SELECT (SELECT max(seq) FROM ledger) IS (SELECT max(seq) FROM checkpoint)")
+        return row is not None and bool(row[0])
+
     def checkpoints(self) -> Iterator[bytes]:
         """The signed checkpoints, in order, as envelopes."""
         return (row[0] for row in self._connection.rows("SELECT envelope FROM checkpoint ORDER BY seq"))
@@ -225,13 +246,12 @@ class Ledger:
         Returns None if there are none. Raises :class:`VerificationError` if the chain or the last checkpoint is bad.
         """
         row = self._connection.row("SELECT envelope FROM checkpoint ORDER BY seq DESC LIMIT 1")
-        start = Head(0, self._origin)
+        start, last = Head(0, self._origin), None
         if row is not None:
-            last = open_checkpoint(row[0], key.public)
-            _require_line(self._connection, last)
-            start = Head(last.seq, last.hash)
+            before = _require_line(self._connection, open_checkpoint(row[0], key.public))
+            start, last = before.head, before.time
         head, unproved = start, []
-        for entry in verify_chain(self.stored(start.seq), start):
+        for entry in verify_chain(self.stored(start.seq), start, last):
             head = entry.head
             if needs_vault(entry.event) and not self._is_proved(vault, entry):
                 unproved.append(entry.seq)
@@ -260,8 +280,8 @@ class Ledger:
 
 
 def needs_vault(event: str) -> bool:
-    """Whether only a command with the vault open may log an event: the statutory ones, but erasure."""
-    return event in STATUTORY and event != "erasure"
+    """Whether only a command with the vault open may log an event: the statutory ones, but erasure; ``clock-reset``."""
+    return event == CLOCK_RESET or (event in STATUTORY and event != "erasure")
 
 
 def _proof(vault: Vault, entry: Entry) -> bytes:
@@ -301,12 +321,14 @@ def parse_line(line: bytes) -> Entry:
     return Entry(**{**value, "time": parse_utc(value["time"])}, hash=line_hash(line))
 
 
-def verify_chain(lines: Iterable[bytes], start: Head) -> Iterator[Entry]:
+def verify_chain(lines: Iterable[bytes], start: Head, last: datetime | None = None) -> Iterator[Entry]:
     """Yield the parsed lines that follow ``start``, each once it is proved to follow the one before.
+
+    ``last`` is the time of the line of ``start``, before which no other lies.
 
     Raises :class:`VerificationError` naming the sequence number where the chain breaks.
     """
-    before, last = start, None
+    before = start
     for line in lines:
         where = f"the ledger is broken at line {before.seq + 1}"
         try:
@@ -326,7 +348,11 @@ def verify_chain(lines: Iterable[bytes], start: Head) -> Iterator[Entry]:
 
 def open_checkpoint(data: bytes, public: bytes) -> Checkpoint:
     """Verify and parse a checkpoint. Raises :class:`VerificationError`."""
-    value = canonical.decode(envelope.verify(envelope.parse(data, CHECKPOINT_KIND), public))
+    return _parse_checkpoint(envelope.verify(envelope.parse(data, CHECKPOINT_KIND), public))
+
+
+def _parse_checkpoint(payload: bytes) -> Checkpoint:
+    value = canonical.decode(payload)
     if not isinstance(value, dict) or value.keys() != _CHECKPOINT_KEYS or value["format"] != 1:
         raise FormatError("a ledger checkpoint does not have exactly the fields of one")
     if any(type(value[name]) is not int or value[name] < 1 for name in ("adopted", "format", "seq")):
@@ -394,7 +420,9 @@ def require_agreement(checkpoint: Checkpoint, entry: Entry, signed_to: int, site
         )
 
 
-def _require_line(connection: Connection, checkpoint: Checkpoint) -> None:
+def _require_line(connection: Connection, checkpoint: Checkpoint) -> Entry:
+    """The line that a checkpoint signed."""
     row = connection.row("SELECT line FROM ledger WHERE seq = ?", checkpoint.seq)
     if row is None or line_hash(row[0]) != checkpoint.hash:
         raise VerificationError(f"the ledger contradicts its checkpoint of line {checkpoint.seq}", hint=TAMPERED)
+    return parse_line(row[0])

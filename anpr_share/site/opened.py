@@ -2,8 +2,8 @@
 
 Guarantees: a site opens only if ``site.toml``, ``identity.json`` and, with the passphrase, the vault say the same, and
 only where polars cannot write temporary files in the clear; a command that writes holds the writer lock, and first does
-what a killed one left undone; statutory events other than erasure are logged only with the vault open; with the vault
-open nothing is done on records that were removed or put back without it.
+what a killed one left undone; statutory events other than erasure, and a clock that is put back, are logged only with
+the vault open; with the vault open nothing is done on records that were removed or put back without it.
 
     with OpenSite.open(path, passphrase=b"...") as site, site.writing():
         with site.transaction():
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import OpeningKey, SigningKey
-from anpr_share.errors import FormatError, LockedError, StorageError, UsageError, VerificationError
+from anpr_share.errors import FormatError, LockedError, PolicyError, StorageError, UsageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.memory import require_no_spill
 from anpr_share.periods import Now, effective_now
@@ -30,7 +30,7 @@ from anpr_share.site import database, publication, sealing
 from anpr_share.site.database import LOCK_SECONDS, Connection
 from anpr_share.site.files import create_private
 from anpr_share.site.layout import Paths, SiteConfig, create_directories, read_config, write_config
-from anpr_share.site.ledger import Checkpoint, Details, Ledger, needs_vault
+from anpr_share.site.ledger import CLOCK_RESET, Checkpoint, Details, Ledger, needs_vault
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.vault import Vault, require_passphrase
 
@@ -166,7 +166,18 @@ class OpenSite:
             # Another command may have been first.
             if database.keys_are_missing(self._db):
                 database.make_keys(self._db)
-                self.record("restored", self.config.id, {"lost": "day keys and one-time keys"})
+                # Even where the clock is behind: or the command that puts that right could not open the site.
+                ledger, system = self.ledger, self.system_time()
+                latest = ledger.latest_time()
+                reading = effective_now(system if latest is None else max(system, latest), ledger.last_time(), latest)
+                ledger.append(
+                    "restored",
+                    self.config.id,
+                    {"lost": "day keys and one-time keys"},
+                    now=reading.instant,
+                    leapt=reading.leapt,
+                    actor=self.actor,
+                )
                 self.restored = True
 
     @property
@@ -217,13 +228,18 @@ class OpenSite:
         with self.connection() as connection:
             return _identity_secret(connection, vault, name)
 
+    def system_time(self) -> datetime:
+        """What the system clock shows, right or wrong, in whole seconds."""
+        return self._clock().replace(microsecond=0)
+
     def reading(self, connection: Connection | None = None) -> Now:
         """The clock's reading: the instant to go by, whole seconds in UTC, and whether the clock has leapt.
 
-        Never before any line of the ledger. Raises :class:`PolicyError` if the system clock is behind one.
+        Never before any line of the ledger, or its last checkpoint. Raises :class:`PolicyError` if the system clock is
+        behind one.
         """
         ledger = Ledger(connection or self.db, self.config.fingerprint)
-        return effective_now(self._clock().replace(microsecond=0), ledger.last_time(), ledger.latest_time())
+        return effective_now(self.system_time(), ledger.last_time(), ledger.latest_time())
 
     def now(self, connection: Connection | None = None) -> datetime:
         """The instant to go by: see :meth:`reading`."""
@@ -253,7 +269,8 @@ class OpenSite:
     def writing(self) -> Iterator[None]:
         """Be the one command that writes, after doing what a killed one left undone. May be nested.
 
-        Raises :class:`StorageError` if another command does not finish in time.
+        With the vault open that includes signing what it logged. Raises :class:`StorageError` if another command does
+        not finish in time, and :class:`VerificationError` as :meth:`checkpoint` does.
         """
         if self._writing:
             yield
@@ -262,6 +279,9 @@ class OpenSite:
             self._writing = True
             try:
                 self.lost += publication.recover(self.db, self.paths).lost
+                if not self.ledger.is_signed:
+                    with suppress(PolicyError):  # a clock that is behind is the command's to refuse, or to reset
+                        self.checkpoint()
                 yield
             finally:
                 self._writing = False
@@ -269,8 +289,7 @@ class OpenSite:
     def record(self, event: str, subject: str, details: Details, *, connection: Connection | None = None) -> None:
         """Add a line to the ledger, inside the caller's transaction on :attr:`db` or on ``connection``.
 
-        Raises :class:`LockedError` for a statutory event other than erasure while the vault is closed: the line could
-        not be signed.
+        Raises :class:`LockedError` for an event that needs the vault while it is closed: the line could not be signed.
         """
         if needs_vault(event):
             self.require_vault()
@@ -283,17 +302,33 @@ class OpenSite:
     def checkpoint(self, connection: Connection | None = None) -> Checkpoint | None:
         """Check and sign what the ledger has gained, in the open transaction or its own; None if nothing, or if locked.
 
-        Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`.
+        Lines that a forger added are signed too, and named as such for ever: see :mod:`anpr_share.site.ledger`. What is
+        signed is sealed, so no sealed record may have been changed in the open transaction.
 
-        Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint.
+        Raises :class:`VerificationError` if the ledger was tampered with since the last checkpoint, or if records were
+        removed or put back.
         """
         if self.vault is None:
             return None
         used = connection or self.db
         key = SigningKey(_identity_secret(used, self.vault, "signing"))
         with nullcontext() if used.in_transaction else database.transaction(used):
-            ledger = Ledger(used, self.config.fingerprint)
-            return ledger.checkpoint(key, self.vault, self.now(used))
+            records = sealing.require_sealed(used, self.vault)
+            done = Ledger(used, self.config.fingerprint).checkpoint(key, self.vault, self.now(used))
+            if done is not None:
+                sealing.seal(used, self.vault, records)
+        return done
+
+    def reset_clock(self, details: Details) -> None:
+        """Go by the system clock from here on, be it behind the ledger: log ``clock-reset`` and sign it, in one
+        transaction. Whether that may be is the caller's to decide.
+
+        Raises :class:`LockedError` without the vault, and :class:`VerificationError` as :meth:`checkpoint` does.
+        """
+        vault, key, now = self.require_vault(), self.signing_key, self.system_time()
+        with self.transaction():
+            self.ledger.append(CLOCK_RESET, self.config.id, details, now=now, actor=self.actor, vault=vault)
+            self.ledger.checkpoint(key, vault, now)
 
     def close(self) -> None:
         """Close the connection and forget the vault key."""

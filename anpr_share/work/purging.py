@@ -3,8 +3,8 @@
 Guarantees: the keys and records of expired days go in the transaction that holds the ledger's lines about them, then
 their files; a run that was killed is finished by the next. Nothing that has not expired is touched. Of registered
 files, only those in the site's own ``inbox/`` and ``outbox/`` are deleted; others are named. While the clock is
-suspiciously far ahead nothing is destroyed unless the day is confirmed: what may have expired is invisible meanwhile,
-and a wrong clock must not cost a year of data.
+suspiciously far ahead nothing is destroyed until its day is confirmed: what may have expired is invisible meanwhile,
+and a wrong clock must not cost a year of data. From the confirmation on, time is measured from it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
 
+from anpr_share import periods
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.errors import PolicyError
 from anpr_share.files import storage_errors, sync_directory
-from anpr_share.periods import utc_text
+from anpr_share.periods import UNDATED, Duration, Now, utc_text
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.layout import Paths
-from anpr_share.site.ledger import Details
+from anpr_share.site.ledger import CLOCK_CONFIRMED, Details
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
 from anpr_share.work.erasing import erase, leaves_files, remove_erased
+
+_LONGEST: Final = Duration(months=periods.MAX_MONTHS)
+_WESTERNMOST: Final = ZoneInfo("Etc/GMT+12")
+"""The limit of any agreement, in the zone whose days end last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +70,21 @@ class PurgeResult:
 def purge(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
     """Destroy what has expired, and log the run, whatever it found.
 
-    Raises :class:`PolicyError` if the clock has leapt and ``confirmed`` is not the day that it shows, in UTC, and
-    :class:`StorageError` if a file cannot be deleted: its key is gone all the same.
+    Raises :class:`PolicyError` if the clock has leapt and no day is ``confirmed``, or if the confirmed one is not the
+    day that the clock shows, in UTC, and :class:`StorageError` if a file cannot be deleted: its key is gone all the
+    same.
     """
     with site.writing():
         reading = site.reading()
-        today = reading.instant.date()
-        if reading.leapt and confirmed != today:
-            raise PolicyError(
-                f"the clock shows {today}, long after the last line of the ledger: nothing was destroyed",
-                hint=f"if it really is that day: anpr-share purge --confirm-date {today}",
-            )
+        today = _today(reading, confirmed)
+        if reading.leapt:
+            if confirmed is None:
+                raise PolicyError(
+                    f"the clock shows {today}, long after the last line of the ledger: nothing was destroyed",
+                    hint=f"if it really is that day: anpr-share purge --confirm-date {today}",
+                )
+            with site.transaction():
+                site.record(CLOCK_CONFIRMED, site.identity.site, {"date": today.isoformat()})
         due = _Due.now(site, reading.instant)
         due.destroy(site)
         due.delete(site)
@@ -83,9 +94,14 @@ def purge(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
         return due.result(dry_run=False)
 
 
-def preview(site: OpenSite) -> PurgeResult:
-    """What :func:`purge` would destroy now, and when the rest goes; changes nothing."""
-    return _Due.now(site, site.now()).result(dry_run=True)
+def preview(site: OpenSite, *, confirmed: date | None = None) -> PurgeResult:
+    """What :func:`purge` would destroy now, and when the rest goes; changes nothing.
+
+    Raises :class:`PolicyError` if ``confirmed`` is another day than the clock shows.
+    """
+    reading = site.reading()
+    _today(reading, confirmed)
+    return _Due.now(site, reading.instant).result(dry_run=True)
 
 
 def expire(site: OpenSite) -> bool:
@@ -103,6 +119,17 @@ def expire(site: OpenSite) -> bool:
         due.destroy(site)
         due.delete(site)
     return True
+
+
+def _today(reading: Now, confirmed: date | None) -> date:
+    """The day that the clock shows, in UTC. Whoever confirms another is wrong about it, or the clock is."""
+    today = reading.instant.date()
+    if confirmed not in (None, today):
+        raise PolicyError(
+            f"the clock shows {today} (UTC), and not {confirmed}: nothing was destroyed",
+            hint=f"set this machine's clock right; if it is right: anpr-share purge --confirm-date {today}",
+        )
+    return today
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +186,9 @@ class _Due:
                 site.record("onetime-keys-destroyed", digest, {"windows": count})
 
     def _details(self, agreement: str, table: str, items: Sequence[DueDay]) -> Details:
+        known = self.terms.get(agreement)
         return {
-            "agreement": self.terms[agreement].digest,
+            "agreement": None if known is None else known.digest,
             "days": tuple(sorted(item.day for item in items)),
             "due": utc_text(min(item.due for item in items)),
             "reason": "expired",
@@ -210,6 +238,10 @@ def _held(site: OpenSite, terms: dict[str, Agreement]) -> Iterator[tuple[KeyPlac
                 place,
                 DueDay(place.agreement, bundle.partner, place.tbl, place.day, rows[place], due, agreement.zone.key),
             )
+        elif place.day != UNDATED:
+            # An older site.db beside a newer keys.db: what no record explains dies when no agreement could keep it.
+            due = periods.delete_by(periods.parse_day(place.day), _LONGEST, _WESTERNMOST)
+            yield place, DueDay(place.agreement, "unknown", place.tbl, place.day, 0, due, "UTC")
 
 
 def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> Iterator[tuple[str, date]]:

@@ -156,10 +156,10 @@ def status(site: OpenSite) -> StatusResult:
         now, leapt = reading.instant, reading.leapt
     except PolicyError as error:
         # The system clock is behind the ledger, whose last time is then the later of the two.
-        last = site.ledger.last_time()
+        last = site.ledger.latest_time()
         if last is None:
             raise
-        warnings.append(error.message)
+        warnings.append(f"{error.message}; {error.hint}")
         now, leapt = last, False
     keys = frozenset(holdings.key_places(site.db))
     found = tuple(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,11 @@ def passphrase_change(made: World) -> list[object]:
     return ["passphrase", "change", "--new-passphrase-file", new]
 
 
+def clock_reset(made: World) -> list[object]:
+    replace(made, now=made.now + timedelta(days=20)).ok("purge", site="lancs")
+    return ["clock", "reset", "--reason", "the day was set wrong"]
+
+
 def key_accept(made: World) -> list[object]:
     made.ok("agreement", "accept", made.agreement, site="lancs")
     made.ok("agreement", "accept", made.agreement, site="wyp")
@@ -87,6 +94,7 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "partner replace": ("agreed", "lancs", partner_replace, {"id", "fingerprint"}),
     "partner revoke": ("agreed", "lancs", words("partner", "revoke", "west-yorkshire-police"), {"id", "status"}),
     "passphrase change": ("new", "lancs", passphrase_change, {"site"}),
+    "clock reset": ("agreed", "lancs", clock_reset, {"before", "now", "ahead"}),
     "agreement draft": (
         "new",
         None,

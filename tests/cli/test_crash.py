@@ -27,7 +27,7 @@ RUNS = [
     (("agreement sign", "agreement sign, third", "key accept"), 1, 2, 25),
     (("request",), 1, 1, 20),
     (("receipt create", "receipt accept", "load again"), 1, 2, 20),
-    (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 2, 16),
+    (("partner add", "partner replace", "partner revoke", "passphrase change", "restore", "clock reset"), 1, 2, 18),
     (("pseudonymise",), 1, 2, 12),
     (("purge",), 1, 1, 10),
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -164,6 +165,9 @@ def account(run: Run, made: World) -> None:
         run.both("schedule", site=site)
         run.both("purge", "--dry-run", site=site)
         run("purge", site=site)
+    replace(made, now=made.now + timedelta(days=20)).ok("purge", site="other")
+    run("clock", "reset", "--reason", "the day was set wrong", site="other")
+    run("--json", "clock", "reset", "--reason", "the day was set wrong", site="other", code=4)
     new = made.root / "new-passphrase"
     new.write_text("another horse battery staple\n", encoding="ascii")
     new.chmod(0o600)
@@ -225,6 +229,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "agreement accept": ("uni", ["{root}/agreement.json"]),
     "agreement show": ("uni", []),
     "agreement sign": ("uni", ["{root}/draft.toml", "-o", "{root}/out", "--yes"]),
+    "clock reset": ("uni", ["--reason", "checking"]),
     "export": (
         "lancs",
         [

@@ -104,6 +104,20 @@ def purged(made: World, again: Done) -> None:
 # --- sites
 
 
+def clock_is_reset(made: World, again: Done) -> None:
+    """The site works, and its ledger says once, signed, that the clock was put back."""
+    require(again.code == 0, f"the second run: {again.code} {again.err}")
+    listed = made.run("key", "list", site="lancs")
+    require(listed.code == 0, f"the site does not open: {listed.err}")
+    found = made.run("--json", "ledger", "verify", site="lancs").result
+    told = (found["clock_resets"], found["out_of_place"], found["unsigned_tail"])
+    require(told == (1, [], 0), f"the ledger: {told}")
+
+
+def _used_ahead(made: World) -> None:
+    replace(made, now=made.now + timedelta(days=20)).ok("purge", site="lancs")
+
+
 def initialised(made: World, again: Done) -> None:
     """There is one site, which opens, and it has its identity."""
     said(again, "not empty")
@@ -355,6 +369,15 @@ JOBS: Final = {
         "passphrase-changed",
         (5,),
         before=_write_new_passphrase,
+    ),
+    "clock reset": Job(
+        lambda made: made.run("clock", "reset", "--reason", "the day was set wrong", site="lancs"),
+        clock_is_reset,
+        "agreed",
+        "lancs",
+        None,  # one commit, and no write after it: killed before, it has not happened; the truth counts its lines
+        (0,),
+        before=_used_ahead,
     ),
     "purge": Job(_purge, purged, "loaded", "uni", None, (0,)),
     "partner add": Job(_pin("add", "wyp"), _partner_is("wyp", "pinned"), "new", "lancs", "partner-pinned", (0,)),

@@ -25,7 +25,7 @@ def told(**found: Any) -> str:
 def test_a_sound_ledger_is_said_to_be_so_with_what_cannot_be_seen() -> None:
     assert told().splitlines() == [
         "9 lines in an unbroken chain, signed up to line 6",
-        "what this cannot see: an end that was cut off. Partners' records of this site's documents show that",
+        "what this cannot see: an end that was cut off, signatures and all. Commands with the passphrase refuse that",
     ]
 
 

@@ -400,6 +400,37 @@ def test_only_a_clock_reset_puts_time_back_and_it_is_a_finding(db: database.Conn
     assert (found.clock_resets, found.ok) == (1, False)
 
 
+def test_no_instant_lies_before_the_last_checkpoint(db: database.Connection, ledger: Ledger) -> None:
+    log(db, ledger)
+    with transaction(db):
+        ledger.checkpoint(KEY, VAULT, NOW + timedelta(hours=2))
+    assert (ledger.last_time(), ledger.latest_time()) == (NOW, NOW + timedelta(hours=2))
+    log(db, ledger, "clock-reset", now=NOW - timedelta(days=3))
+    assert ledger.latest_time() == NOW + timedelta(hours=2)
+    with transaction(db):
+        ledger.checkpoint(KEY, VAULT, NOW - timedelta(days=3))
+    assert ledger.latest_time() == NOW - timedelta(days=3)
+
+
+def test_a_clock_reset_is_out_of_place_unless_a_command_with_the_vault_wrote_it(
+    db: database.Connection, ledger: Ledger
+) -> None:
+    log(db, ledger, now=NOW + timedelta(days=20))
+    log(db, ledger, "clock-reset", now=NOW, vault=None)
+    assert ledger.verify(KEY.public, SITE).out_of_place == (2,)
+    sign(db, ledger)
+    log(db, ledger, "clock-reset", now=NOW - timedelta(days=1))
+    sign(db, ledger)
+    assert ledger.verify(KEY.public, SITE).out_of_place == (2,)
+
+
+def test_a_confirmation_of_the_clock_is_never_marked_as_leapt(db: database.Connection, ledger: Ledger) -> None:
+    log(db, ledger, "clock-confirmed", leapt=True)
+    log(db, ledger, "purge", leapt=True)
+    assert [entry.leapt for entry in ledger.lines()] == [False, True]
+    assert ledger.last_time() == NOW
+
+
 def test_a_time_that_goes_back_otherwise_breaks_the_chain(db: database.Connection, ledger: Ledger) -> None:
     log(db, ledger, now=NOW + timedelta(days=20))
     log(db, ledger, "clock-reset", now=NOW)

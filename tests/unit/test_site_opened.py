@@ -156,6 +156,16 @@ def test_a_site_restored_without_its_keys_says_so_once(root: Path, clock: Clock)
         assert site.ledger.head().seq == 2
 
 
+@pytest.mark.parametrize("days", [-20, 40])
+def test_a_restored_site_opens_whatever_its_clock_shows(root: Path, clock: Clock, days: int) -> None:
+    (root / "keys.db").unlink()
+    clock.time = NOW + timedelta(days=days)
+    with OpenSite.open(root, passphrase=PASSPHRASE, clock=clock, actor="Alice") as site:
+        [_, line] = site.ledger.lines()
+        expected = max(clock.time, NOW).replace(microsecond=0)
+        assert (line.event, line.time, line.leapt, line.actor) == ("restored", expected, days > 31, "Alice")
+
+
 def test_an_interrupted_renewal_of_the_keys_is_finished(root: Path, clock: Clock) -> None:
     (root / "keys.db").write_bytes(b"")
     with OpenSite.open(root, clock=clock) as site:

@@ -98,6 +98,77 @@ def test_a_clock_that_leapt_destroys_nothing_until_its_day_is_confirmed(held: Wo
     assert len(purging.purge(held.uni, confirmed=today).days) == 3
 
 
+@pytest.fixture
+def leapt(held: World) -> World:
+    """The clock is 40 days past the last line, in which everything but the targets has expired."""
+    held.clock.now = NOW + timedelta(days=40)
+    return held
+
+
+def lines_since(world: World, seq: int) -> list[tuple[str, bool]]:
+    return [(entry.event, entry.leapt) for entry in world.uni.ledger.lines(seq + 1)]
+
+
+def test_from_the_confirmation_on_lines_count_again(leapt: World) -> None:
+    before = leapt.uni.ledger.head().seq
+    assert reads(leapt) == set()
+    assert purging.expire(leapt.uni) is False
+    today = leapt.clock.now.date()
+    purging.purge(leapt.uni, confirmed=today)
+    assert lines_since(leapt, before) == [
+        ("consultation", True),
+        ("clock-confirmed", False),
+        ("erasure", False),
+        ("purge", False),
+    ]
+    [line] = [entry for entry in leapt.uni.ledger.lines() if entry.event == "clock-confirmed"]
+    assert (line.subject, line.details) == (UNI, {"date": today.isoformat()})
+    leapt.clock.now += timedelta(days=31)
+    purging.purge(leapt.uni)
+    assert lines_since(leapt, before)[-1] == ("purge", False)
+    leapt.clock.now += timedelta(days=31, seconds=1)
+    with pytest.raises(PolicyError, match="long after the last line"):
+        purging.purge(leapt.uni)
+
+
+def test_killed_right_after_the_confirmation_the_next_purge_goes_on(
+    leapt: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(purging._Due, "now", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            purging.purge(leapt.uni, confirmed=leapt.clock.now.date())
+    assert leapt.events(UNI)[-1] == "clock-confirmed"
+    assert len(purging.purge(leapt.uni).days) == 3
+    assert leapt.events(UNI).count("clock-confirmed") == 1
+
+
+def test_what_others_write_before_the_confirmation_confirms_nothing(leapt: World) -> None:
+    for _ in range(3):
+        reads(leapt)
+        leapt.clock.now += EACH
+        with pytest.raises(PolicyError, match="long after the last line"):
+            purging.purge(leapt.uni)
+    assert keys(leapt) == {"2026-10-01", "2026-10-02", "2026-10-03", "undated"}
+
+
+@pytest.mark.parametrize("days", [0, 40])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_day_that_is_not_the_clocks_is_refused_whether_one_is_needed_or_not(held: World, days: int, off: int) -> None:
+    held.clock.now = NOW + days * EACH
+    before = held.uni.ledger.head()
+    for command in (purging.purge, purging.preview):
+        with pytest.raises(PolicyError, match="and not 2026"):
+            command(held.uni, confirmed=held.clock.now.date() + off * EACH)
+    assert held.uni.ledger.head() == before
+
+
+def test_a_day_that_needs_no_confirming_is_not_logged_as_confirmed(held: World) -> None:
+    purging.purge(held.uni, confirmed=NOW.date())
+    assert held.events(UNI)[-1] == "purge"
+    assert "clock-confirmed" not in held.events(UNI)
+
+
 def test_a_run_that_died_before_the_files_went_is_finished_by_the_next(
     held: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,3 +258,14 @@ def test_requests_of_a_force_are_left_alone(world: World) -> None:
     assert [item.direction for item in catalogue.requests(world.lancs.db, world.lancs.vault)] == ["received"]
     world.clock.now = NOW + timedelta(days=30)
     assert purging.purge(world.lancs).windows == 0
+
+
+def test_a_key_that_no_record_explains_dies_when_no_agreement_could_keep_it(held: World) -> None:
+    uni = held.uni
+    uni.db.execute("UPDATE keys.day_key SET bundle = 'another', day = '2025-10-12' WHERE day = '2026-10-01'")
+    held.clock.now = datetime(2026, 10, 12, 11, 59, 59, tzinfo=UTC)
+    assert purging.purge(uni).days == ()
+    held.clock.now += timedelta(seconds=1)
+    [gone] = purging.purge(uni).days
+    assert (gone.day, gone.source, gone.rows) == ("2025-10-12", "unknown", 0)
+    assert keys(held) == {"2026-10-02", "2026-10-03", "undated"}

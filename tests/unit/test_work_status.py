@@ -204,7 +204,17 @@ def test_a_clock_that_was_put_back_is_a_warning(world: World) -> None:
     world.clock.now = NOW - timedelta(days=1)
     found = seen(world)
     assert found.now == NOW
-    assert "clock" in found.warnings[0]
+    assert "clock reset --reason TEXT" in found.warnings[0]
+
+
+def test_a_clock_put_right_after_a_leap_is_a_warning_too(world: World) -> None:
+    world.clock.now = late = NOW + timedelta(days=40)
+    with world.uni.transaction():
+        world.uni.record("purge", UNI, {})
+    world.clock.now = NOW + timedelta(days=1)
+    found = seen(world)
+    assert found.now == late
+    assert "clock reset" in found.warnings[0]
 
 
 def test_a_site_restored_without_its_keys_says_so(world: World) -> None:
