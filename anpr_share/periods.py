@@ -41,6 +41,7 @@ __all__ = [
     "oldest_kept",
     "parse_day",
     "parse_utc",
+    "undated_day",
     "utc_text",
     "window_key_dies",
     "windows",
@@ -72,6 +73,7 @@ _DURATION: Final = re.compile(r"P([1-9][0-9]{0,2})([MD])")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _ONE_DAY: Final = timedelta(days=1)
+_LEAP_CYCLE: Final = range(date(2027, 1, 1).toordinal(), date(2031, 1, 1).toordinal())
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -110,6 +112,10 @@ class Duration:
     def after(self, day: date) -> date:
         """The date this much later, clamped to the month's end and to the end of the calendar (9999-12-31)."""
         return _later(day, self, 1)
+
+    def lengthens(self, other: Duration) -> bool:
+        """Whether some day would be kept longer than under ``other``, on any day of the four years of a leap cycle."""
+        return any(self.after(day) > other.after(day) for day in map(date.fromordinal, _LEAP_CYCLE))
 
 
 def _bad_duration() -> FormatError:
@@ -157,6 +163,11 @@ def day_of(instant: datetime, zone: ZoneInfo) -> date:
         return _aware(instant).astimezone(zone).date()
     except OverflowError:
         return date.min if instant.year == date.min.year else date.max
+
+
+def undated_day(created: datetime, loaded: datetime, zone: ZoneInfo) -> date:
+    """The day that a table without days counts from: that of the earlier of its bundle's making and its loading."""
+    return day_of(min(_aware(created), _aware(loaded)), zone)
 
 
 def delete_by(day: date, limit: Duration, zone: ZoneInfo, ends: date | None = None) -> datetime:

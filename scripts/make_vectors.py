@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from anpr_share.periods import Duration, delete_by, utc_text
+from anpr_share.periods import Duration, delete_by, is_expired, parse_day, parse_utc, undated_day, utc_text
 from anpr_share.pseudonyms import LinkageKey, sample_threshold
 from anpr_share.vrm import RULES, canonicalise
 
@@ -139,26 +138,86 @@ LOGS = (
 )
 RATES = ("1", "0.5", "0.05", "0.1", "0.000000000000000001")
 
+LONDON = "Europe/London"
+# Why, day, limit, zone, the agreement's last day.
 DATES: tuple[tuple[str, str, str, str, str | None], ...] = (
-    ("twelve months", "2026-03-01", "P12M", "Europe/London", None),
-    ("29 february has no anniversary in a common year", "2028-02-29", "P12M", "Europe/London", None),
-    ("28 february before a leap day", "2027-02-28", "P12M", "Europe/London", None),
-    ("a day that ends up in summer time", "2026-06-30", "P12M", "Europe/London", None),
-    ("the day before summer time, due in winter time", "2026-03-28", "P12M", "Europe/London", None),
-    ("the day that clocks go back", "2026-10-25", "P12M", "Europe/London", None),
-    ("the 31st, to a month of 30 days", "2026-05-31", "P1M", "Europe/London", None),
-    ("the 31st, to february", "2026-01-31", "P1M", "Europe/London", None),
-    ("over the year's end", "2026-12-15", "P2M", "Europe/London", None),
-    ("ninety days", "2026-01-01", "P90D", "Europe/London", None),
-    ("one day", "2026-03-28", "P1D", "Europe/London", None),
-    ("365 days fall a day short of a leap year", "2027-03-01", "P365D", "Europe/London", None),
-    ("the agreement ends first: 00:00 after its last day", "2026-09-15", "P12M", "Europe/London", "2027-08-31"),
-    ("the agreement ends later", "2026-03-15", "P12M", "Europe/London", "2027-08-31"),
-    ("the agreement ends on the day before it is due", "2026-09-01", "P12M", "Europe/London", "2027-08-31"),
+    ("twelve months", "2026-03-01", "P12M", LONDON, None),
+    ("29 february has no anniversary in a common year", "2028-02-29", "P12M", LONDON, None),
+    ("28 february, due on the same date as the leap day after it", "2028-02-28", "P12M", LONDON, None),
+    ("1 march after a leap day", "2028-03-01", "P12M", LONDON, None),
+    ("28 february before a leap day", "2027-02-28", "P12M", LONDON, None),
+    ("1 march before a leap day", "2027-03-01", "P12M", LONDON, None),
+    ("365 days fall a day short of a leap year", "2027-03-01", "P365D", LONDON, None),
+    ("365 days from a leap day", "2028-02-29", "P365D", LONDON, None),
+    ("days are counted over a leap day", "2027-12-31", "P90D", LONDON, None),
+    ("the 31st, to a month of 30 days", "2026-05-31", "P1M", LONDON, None),
+    ("the 31st, to february", "2026-01-31", "P1M", LONDON, None),
+    ("the 31st, to february of a leap year", "2028-01-31", "P1M", LONDON, None),
+    ("the 29th, to february of a common year", "2027-01-29", "P1M", LONDON, None),
+    ("the last of a short month does not become the last of a long one", "2026-04-30", "P1M", LONDON, None),
+    ("the 30th, to february over the year's end", "2026-11-30", "P3M", LONDON, None),
+    ("over the year's end", "2026-12-15", "P2M", LONDON, None),
+    ("ninety days", "2026-01-01", "P90D", LONDON, None),
+    ("a day that ends up in summer time", "2026-06-30", "P12M", LONDON, None),
+    ("the day before summer time, due in winter time", "2026-03-28", "P12M", LONDON, None),
+    ("the day that clocks go forward", "2026-03-29", "P12M", LONDON, None),
+    ("due on the day that clocks go forward, before they do", "2027-03-26", "P2D", LONDON, None),
+    ("due on the day after clocks went forward", "2027-03-27", "P2D", LONDON, None),
+    ("one day of 23 hours", "2026-03-29", "P1D", LONDON, None),
+    ("one day", "2026-03-28", "P1D", LONDON, None),
+    ("the day that clocks go back", "2026-10-25", "P12M", LONDON, None),
+    ("due on the day that clocks go back, before they do", "2027-10-29", "P2D", LONDON, None),
+    ("due on the day after clocks went back", "2027-10-30", "P2D", LONDON, None),
+    ("one day of 25 hours", "2026-10-25", "P1D", LONDON, None),
+    ("the agreement ends first: 00:00 after its last day", "2026-09-15", "P12M", LONDON, "2027-08-31"),
+    ("the agreement ends later", "2026-03-15", "P12M", LONDON, "2027-08-31"),
+    ("the agreement ends on the day before it is due", "2026-09-01", "P12M", LONDON, "2027-08-31"),
+    ("the agreement ends on the day that it is due", "2026-08-31", "P12M", LONDON, "2027-08-31"),
+    ("the agreement ends on a leap day", "2027-09-15", "P12M", LONDON, "2028-02-29"),
+    ("the agreement ends on the day that clocks go forward", "2027-09-15", "P12M", LONDON, "2028-03-26"),
+    ("the agreement ends on the day that clocks go back", "2026-12-01", "P12M", LONDON, "2027-10-31"),
     ("a zone east of Greenwich", "2026-03-01", "P12M", "Asia/Kolkata", None),
     ("a zone whose clocks skip midnight: the instant they do", "2017-10-14", "P1D", "America/Sao_Paulo", None),
     ("a zone whose clocks repeat midnight: the first one", "2026-10-31", "P1D", "America/Havana", None),
-)  # fmt: skip
+)
+# Why, day, limit, the agreement's last day, now; all in London.
+EXPIRED: tuple[tuple[str, str, str, str | None, str], ...] = (
+    ("a second before", "2026-03-01", "P12M", None, "2027-02-28T23:59:59Z"),
+    ("at the instant", "2026-03-01", "P12M", None, "2027-03-01T00:00:00Z"),
+    ("long after", "2026-03-01", "P12M", None, "2030-01-01T12:00:00Z"),
+    ("in summer, a second before", "2026-06-30", "P12M", None, "2027-06-29T22:59:59Z"),
+    ("in summer, at the instant", "2026-06-30", "P12M", None, "2027-06-29T23:00:00Z"),
+    ("a leap day, a second before", "2028-02-29", "P12M", None, "2029-02-27T23:59:59Z"),
+    ("a leap day, at the instant", "2028-02-29", "P12M", None, "2029-02-28T00:00:00Z"),
+    ("the agreement has a second to go", "2026-09-15", "P12M", "2027-08-31", "2027-08-31T22:59:59Z"),
+    ("the agreement is over", "2026-09-15", "P12M", "2027-08-31", "2027-08-31T23:00:00Z"),
+    ("one day, a second before", "2026-10-25", "P1D", None, "2026-10-25T23:59:59Z"),
+    ("one day, at the instant", "2026-10-25", "P1D", None, "2026-10-26T00:00:00Z"),
+)
+# Why, day, the limit and last day in force, those of the version that is to replace it; all in London.
+VERSIONS: tuple[tuple[str, str, tuple[str, str], tuple[str, str]], ...] = (
+    ("a shorter limit counts for what is held", "2026-09-15", ("P12M", "2029-08-31"), ("P6M", "2029-08-31")),
+    ("an earlier end counts for what is held", "2026-09-15", ("P12M", "2029-08-31"), ("P12M", "2027-06-30")),
+    ("a shorter limit that the end comes before", "2026-09-15", ("P12M", "2027-01-31"), ("P6M", "2027-01-31")),
+    ("365 days for twelve months, in a common year", "2026-09-15", ("P12M", "2029-08-31"), ("P365D", "2029-08-31")),
+    ("365 days for twelve months, over a leap day", "2027-09-15", ("P12M", "2029-08-31"), ("P365D", "2029-08-31")),
+    ("28 days for a month", "2026-09-15", ("P1M", "2029-08-31"), ("P28D", "2029-08-31")),
+    ("the same limit", "2026-09-15", ("P12M", "2029-08-31"), ("P12M", "2029-08-31")),
+    ("a longer limit is refused", "2026-09-15", ("P6M", "2029-08-31"), ("P12M", "2029-08-31")),
+    ("a later end is refused", "2026-09-15", ("P12M", "2027-08-31"), ("P12M", "2027-09-30")),
+    ("a later end is refused, with a shorter limit too", "2026-09-15", ("P12M", "2027-08-31"), ("P6M", "2027-09-30")),
+    ("twelve months for 365 days are refused", "2026-09-15", ("P365D", "2029-08-31"), ("P12M", "2029-08-31")),
+    ("30 days for a month are refused: february", "2026-09-15", ("P1M", "2029-08-31"), ("P30D", "2029-08-31")),
+)
+# Why, when the bundle says it was made, when it was loaded, limit; all in London.
+UNDATED: tuple[tuple[str, str, str, str], ...] = (
+    ("loaded later than made", "2026-10-12T09:00:00Z", "2026-10-20T09:00:00Z", "P6M"),
+    ("made later than loaded, by a clock ahead", "2026-10-12T09:04:00Z", "2026-10-12T09:00:00Z", "P6M"),
+    ("made before midnight, loaded after", "2026-10-11T22:59:59Z", "2026-10-11T23:00:00Z", "P6M"),
+    ("made after midnight by a clock ahead, loaded before", "2026-10-11T23:03:00Z", "2026-10-11T22:59:00Z", "P6M"),
+    ("the day is London's, not that of UTC", "2026-06-30T23:30:00Z", "2026-07-02T09:00:00Z", "P1M"),
+    ("made on a leap day", "2028-02-29T12:00:00Z", "2028-03-01T12:00:00Z", "P12M"),
+)
 
 
 def plates() -> dict[str, object]:
@@ -198,14 +257,71 @@ def tokens() -> dict[str, object]:
 
 
 def delete_bys() -> dict[str, object]:
-    cases = []
-    for why, day, limit, zone, ends in DATES:
-        last = None if ends is None else date.fromisoformat(ends)
-        due = delete_by(date.fromisoformat(day), Duration.parse(limit), ZoneInfo(zone), last)
+    cases = [
+        {
+            "why": why,
+            "day": day,
+            "limit": limit,
+            "timezone": zone,
+            "ends": ends,
+            "delete_by": due(day, limit, ends, zone),
+        }
+        for why, day, limit, zone, ends in DATES
+    ]
+    return {"cases": cases, "expired": expired(), "versions": versions(), "undated": undated()}
+
+
+def due(day: str, limit: str, ends: str | None, zone: str = LONDON) -> str:
+    last = None if ends is None else parse_day(ends)
+    return utc_text(delete_by(parse_day(day), Duration.parse(limit), ZoneInfo(zone), last))
+
+
+def expired() -> list[dict[str, object]]:
+    cases: list[dict[str, object]] = []
+    for why, day, limit, ends, now in EXPIRED:
+        last = None if ends is None else parse_day(ends)
+        gone = is_expired(parse_day(day), parse_utc(now), Duration.parse(limit), ZoneInfo(LONDON), last)
         cases.append(
-            {"why": why, "day": day, "limit": limit, "timezone": zone, "ends": ends, "delete_by": utc_text(due)}
+            {"why": why, "day": day, "limit": limit, "timezone": LONDON, "ends": ends, "now": now, "expired": gone}
         )
-    return {"cases": cases}
+    return cases
+
+
+def versions() -> list[dict[str, object]]:
+    cases: list[dict[str, object]] = []
+    for why, day, (old_limit, old_ends), (new_limit, new_ends) in VERSIONS:
+        longer = Duration.parse(new_limit).lengthens(Duration.parse(old_limit)) or new_ends > old_ends
+        before, after = due(day, old_limit, old_ends), due(day, new_limit, new_ends)
+        cases.append(
+            {
+                "why": why,
+                "day": day,
+                "timezone": LONDON,
+                "old": {"limit": old_limit, "ends": old_ends, "delete_by": before},
+                "new": {"limit": new_limit, "ends": new_ends, "delete_by": after},
+                "accepted": not longer,
+                "delete_by": before if longer else after,
+            }
+        )
+    return cases
+
+
+def undated() -> list[dict[str, object]]:
+    cases: list[dict[str, object]] = []
+    for why, created, loaded, limit in UNDATED:
+        day = undated_day(parse_utc(created), parse_utc(loaded), ZoneInfo(LONDON)).isoformat()
+        cases.append(
+            {
+                "why": why,
+                "created": created,
+                "loaded": loaded,
+                "limit": limit,
+                "timezone": LONDON,
+                "day": day,
+                "delete_by": due(day, limit, None),
+            }
+        )
+    return cases
 
 
 def main(directory: Path) -> None:

@@ -241,7 +241,7 @@ class Agreement:
         Raises :class:`FormatError` for a text that is neither a day nor ``undated``.
         """
         if day == UNDATED:
-            return periods.day_of(min(created, loaded), self.zone)
+            return periods.undated_day(created, loaded, self.zone)
         return periods.parse_day(day)
 
     def columns(self, table: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from anpr_share.documents import agreement as agreements
@@ -237,20 +237,12 @@ def _require_successor(agreement: Agreement, held: catalogue.AcceptedAgreement |
             hint="an agreement with other days needs an id of its own",
         )
     if agreement.terms.ends > before.terms.ends or any(
-        _lengthens(agreement.retention(table), before.retention(table)) for table in ("reads", "targets")
+        agreement.retention(table).lengthens(before.retention(table)) for table in ("reads", "targets")
     ):
         raise PolicyError(
             "the new version would keep data longer than the one in force, and nothing lengthens a limit",
             hint="what is longer needs an agreement of its own, with another id",
         )
-
-
-def _lengthens(new: Duration, old: Duration) -> bool:
-    """Whether some day would be kept longer: months and days are compared over the four years of a leap cycle."""
-    start = date(2027, 1, 1)
-    return any(
-        new.after(day) > old.after(day) for day in (start + timedelta(days=number) for number in range(4 * 365 + 1))
-    )
 
 
 def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:

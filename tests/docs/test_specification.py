@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from anpr_share import container, periods, vrm
+from anpr_share import container, vrm
 from anpr_share.documents import agreement, identity, keyshare, manifest, receipt, request
 from anpr_share.documents.model import Document
 from anpr_share.site import database, ledger
@@ -146,14 +146,6 @@ def test_the_examples_of_plates_are_true() -> None:
     for raw, status, plate, family in rows:
         found = vrm.canonicalise(raw)
         assert (found.status, found.vrm or "", found.family or "") == (status, plate.strip("`"), family)
-
-
-def test_the_examples_of_delete_by_are_true() -> None:
-    rows = re.findall(r"^\| (\S+) \| (P\d+M) \| (\S+), 00:00 in the zone \|$", page("spec/rules-v1.md"), re.MULTILINE)
-
-    assert len(rows) == 2
-    for day, limit, due in rows:
-        assert periods.Duration.parse(limit).after(periods.parse_day(day)) == periods.parse_day(due)
 
 
 def test_the_bytes_of_the_smallest_container_are_those_that_are_written() -> None:

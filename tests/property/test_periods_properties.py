@@ -43,6 +43,12 @@ def test_a_later_day_is_never_due_earlier(day: date, limit: Duration, zone: Zone
     assert day == date.max or delete_by(day, limit, zone) <= delete_by(day + ONE_DAY, limit, zone)
 
 
+@given(DURATIONS, DURATIONS, ANY_DAYS)
+def test_what_does_not_lengthen_keeps_no_day_longer(new: Duration, old: Duration, day: date) -> None:
+    assert new.lengthens(old) or new.after(day) <= old.after(day)
+    assert not new.lengthens(new)
+
+
 @given(DAYS, DURATIONS, ZONES, DAYS)
 def test_an_end_only_shortens(day: date, limit: Duration, zone: ZoneInfo, ends: date) -> None:
     due = delete_by(day, limit, zone, ends)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from anpr_share.periods import Duration, delete_by, utc_text
+from anpr_share.periods import Duration, delete_by, is_expired, parse_utc, undated_day, utc_text
 from anpr_share.pseudonyms import LinkageKey, sample_threshold
 from anpr_share.vrm import FAMILIES, canonicalise, canonicalise_series
 
@@ -46,8 +48,8 @@ def test_every_family_has_a_plate() -> None:
 
 
 def test_every_reason_is_given_once() -> None:
-    for name in ("vrm-1", "delete-by"):
-        reasons = [case["why"] for case in published(name)["cases"]]
+    for cases in (published("vrm-1")["cases"], *published("delete-by").values()):
+        reasons = [case["why"] for case in cases]
         assert len(set(reasons)) == len(reasons)
 
 
@@ -69,11 +71,66 @@ def test_the_tokens() -> None:
         assert str(sample_threshold(case["rate"])) == case["threshold"]
 
 
+def due(case: dict[str, Any], limit: str, ends: str | None) -> str:
+    last = date.fromisoformat(ends) if ends else None
+    day, zone = date.fromisoformat(case["day"]), ZoneInfo(case["timezone"])
+    return utc_text(delete_by(day, Duration.parse(limit), zone, last))
+
+
 @pytest.mark.parametrize("case", published("delete-by")["cases"], ids=lambda case: case["why"])
 def test_a_delete_by(case: dict[str, Any]) -> None:
-    ends = date.fromisoformat(case["ends"]) if case["ends"] else None
-    due = delete_by(date.fromisoformat(case["day"]), Duration.parse(case["limit"]), ZoneInfo(case["timezone"]), ends)
-    assert utc_text(due) == case["delete_by"]
+    assert due(case, case["limit"], case["ends"]) == case["delete_by"]
+
+
+@pytest.mark.parametrize("case", published("delete-by")["expired"], ids=lambda case: case["why"])
+def test_a_day_that_arrives_expired_or_just_in_time(case: dict[str, Any]) -> None:
+    last = date.fromisoformat(case["ends"]) if case["ends"] else None
+    day, limit, zone = date.fromisoformat(case["day"]), Duration.parse(case["limit"]), ZoneInfo(case["timezone"])
+    assert is_expired(day, parse_utc(case["now"]), limit, zone, last) == case["expired"]
+
+
+@pytest.mark.parametrize("case", published("delete-by")["versions"], ids=lambda case: case["why"])
+def test_a_version_that_shortens_counts_and_one_that_lengthens_does_not(case: dict[str, Any]) -> None:
+    old, new = case["old"], case["new"]
+    for terms in (old, new):
+        assert due(case, terms["limit"], terms["ends"]) == terms["delete_by"]
+    longer = Duration.parse(new["limit"]).lengthens(Duration.parse(old["limit"])) or new["ends"] > old["ends"]
+    assert case["accepted"] == (not longer)
+    assert case["delete_by"] == (new if case["accepted"] else old)["delete_by"] <= old["delete_by"]
+
+
+@pytest.mark.parametrize("case", published("delete-by")["undated"], ids=lambda case: case["why"])
+def test_what_has_no_day_counts_from_the_earlier_of_making_and_loading(case: dict[str, Any]) -> None:
+    made, loaded = parse_utc(case["created"]), parse_utc(case["loaded"])
+    assert undated_day(made, loaded, ZoneInfo(case["timezone"])).isoformat() == case["day"]
+    assert due(case, case["limit"], None) == case["delete_by"]
+
+
+def test_the_tables_of_the_page_are_the_published_cases() -> None:
+    """What is printed here after a change of the cases is what belongs into the page."""
+    text = (ROOT / "docs" / "spec" / "rules-v1.md").read_text(encoding="utf-8")
+    section = text[text.index("\n## 3.") : text.index("\n## 4.")]
+    rows = [line for line in section.splitlines() if re.match(r"\| (?!example |---)", line)]
+    assert rows == list(table_rows(published("delete-by")))
+
+
+def table_rows(given: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    for case in given["cases"]:
+        zone = "" if case["timezone"] == "Europe/London" else case["timezone"]
+        yield row(case["why"], case["day"], case["limit"], case["ends"] or "", zone, case["delete_by"])
+    for case in given["expired"]:
+        expired = "yes" if case["expired"] else "no"
+        yield row(case["why"], case["day"], case["limit"], case["ends"] or "", case["now"], expired)
+    for case in given["versions"]:
+        terms = [f"{item['limit']}, {item['ends']}" for item in (case["old"], case["new"])]
+        due_by = [item["delete_by"] for item in (case["old"], case["new"])]
+        yield row(case["why"], case["day"], terms[0], due_by[0], terms[1], due_by[1] if case["accepted"] else "refused")
+    for case in given["undated"]:
+        yield row(case["why"], case["created"], case["loaded"], case["day"], case["limit"], case["delete_by"])
+
+
+def row(*cells: str) -> str:
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
 def test_the_published_cases_are_what_the_script_writes(tmp_path: Path) -> None:
@@ -87,21 +144,34 @@ def test_the_second_implementation_agrees() -> None:
     assert (run.returncode, run.stdout) == (0, "every published case agrees\n")
 
 
-def test_the_second_implementation_sees_a_wrong_case(tmp_path: Path) -> None:
-    for name in NAMES:
-        (tmp_path / f"{name}.json").write_bytes((VECTORS / f"{name}.json").read_bytes())
-    plates = published("vrm-1")
-    plates["cases"][0]["family"] = "prefix"
-    (tmp_path / "vrm-1.json").write_text(json.dumps(plates), encoding="ascii")
+@pytest.mark.parametrize(
+    ("name", "cases", "field", "wrong"),
+    [
+        ("vrm-1", "cases", "family", "prefix"),
+        ("delete-by", "cases", "delete_by", "2027-03-01T00:00:01Z"),
+        ("delete-by", "expired", "expired", True),
+        ("delete-by", "versions", "accepted", False),
+        ("delete-by", "versions", "delete_by", "2027-03-01T00:00:00Z"),
+        ("delete-by", "undated", "day", "2026-10-20"),
+    ],
+)
+def test_the_second_implementation_sees_a_wrong_case(
+    tmp_path: Path, name: str, cases: str, field: str, wrong: object
+) -> None:
+    for each in NAMES:
+        (tmp_path / f"{each}.json").write_bytes((VECTORS / f"{each}.json").read_bytes())
+    changed = published(name)
+    changed[cases][0][field] = wrong
+    (tmp_path / f"{name}.json").write_text(json.dumps(changed), encoding="ascii")
     run = second_implementation(tmp_path)
-    assert (run.returncode, run.stdout) == (1, "vrm-1: current, as printed\n")
+    assert (run.returncode, run.stdout) == (1, f"{name}: {changed[cases][0]['why']}\n")
 
 
 def test_the_second_implementation_shares_no_code() -> None:
     source = (ROOT / "examples" / "second_implementation.py").read_text(encoding="utf-8")
     assert "import anpr_share" not in source
     assert "from anpr_share" not in source
-    assert len(source.splitlines()) <= 150
+    assert len(source.splitlines()) <= 170
 
 
 def second_implementation(directory: Path) -> subprocess.CompletedProcess[str]:
