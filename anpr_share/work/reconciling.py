@@ -39,7 +39,8 @@ class _Place(NamedTuple):
     day: str
 
     def __str__(self) -> str:
-        return f"bundle {self.bundle}: {self.table} of {self.day}"
+        what = f"{self.table} of {self.day}" if self.day != UNDATED else f"the {self.table} in it"
+        return f"bundle {self.bundle}: {what}"
 
 
 class _Arrival(NamedTuple):
@@ -68,12 +69,14 @@ def sent_rows(bundle: Bundle) -> dict[tuple[str, str], int]:
 class Exchanged:
     """What a force knows of one university under one agreement.
 
-    ``bundles`` were exported to it; ``versions`` of the agreement stand with when each was accepted here; ``recalls``
-    are the notices made for it, by digest, with when each was made; ``receipts`` came from it.
+    ``bundles`` were exported to it, and ``sent`` has their rows by table and day; ``versions`` of the agreement stand
+    with when each was accepted here; ``recalls`` are the notices made for it, by digest, with when each was made;
+    ``receipts`` came from it.
     """
 
     partner: str
     bundles: Mapping[str, Bundle]
+    sent: Mapping[str, dict[tuple[str, str], int]]
     versions: tuple[tuple[Agreement, datetime], ...]
     recalls: Mapping[str, tuple[datetime, Recall]]
     receipts: tuple[Receipt, ...]
@@ -81,13 +84,15 @@ class Exchanged:
     @classmethod
     def recorded(cls, site: OpenSite, partner: str, agreement: str) -> Exchanged:
         """Read it from the records of the force."""
+        bundles = {
+            item.id: item
+            for item in holdings.bundles(site.db, site.vault, direction="exported", agreement=agreement)
+            if item.partner == partner
+        }
         return cls(
             partner,
-            {
-                item.id: item
-                for item in holdings.bundles(site.db, site.vault, direction="exported", agreement=agreement)
-                if item.partner == partner
-            },
+            bundles,
+            {name: sent_rows(item) for name, item in bundles.items()},
             tuple(
                 (agreements.parse(item.envelope), item.accepted_at)
                 for item in catalogue.agreement_versions(site.db, site.vault, agreement)
@@ -119,18 +124,15 @@ class Exchanged:
         gone = {_place(deleted): deleted for item in before for deleted in item.deleted}
         faults = [fault for loaded in receipt.loaded for fault in self._of_loaded(loaded)]
         faults += self._of_deleted(receipt, arrived, gone)
-        left = {
-            place: arrival.at
-            for place, arrival in arrived.items()
-            if arrival.rows and place not in gone.keys() | {_place(deleted) for deleted in receipt.deleted}
-        }
+        destroyed = gone.keys() | {_place(deleted) for deleted in receipt.deleted}
+        left = {place: item.at for place, item in arrived.items() if item.rows and place not in destroyed}
         faults += self._of_notices(receipt, left)
         if receipt.scope == "all":
             for place, loaded_at in left.items():
                 limit = _Limit.of(self, receipt, place, loaded_at)
                 if receipt.created > limit.deadline + GRACE:
                     faults.append(
-                        f"{place} was to be destroyed by {limit.deadline_text}, and is not reported destroyed"
+                        f"{place} were to be destroyed by {limit.deadline_text}, and are not reported destroyed"
                     )
         return tuple(faults)
 
@@ -142,7 +144,7 @@ class Exchanged:
         if bundle.manifest != loaded.manifest:
             yield f"bundle {loaded.bundle} was loaded with another content than was exported"
             return
-        sent = sent_rows(bundle)
+        sent = self.sent[loaded.bundle]
         came: Counter[tuple[str, str]] = Counter()
         for day in loaded.days:
             came[day.table, day.day] += day.rows + day.expired
@@ -160,13 +162,12 @@ class Exchanged:
         told = Counter(_place(item) for item in receipt.deleted)
         for item in receipt.deleted:
             place = _place(item)
-            bundle = self.bundles.get(item.bundle)
-            if bundle is None:
+            if item.bundle not in self.bundles:
                 yield f"bundle {item.bundle}, of which data were deleted, was never exported to {self.partner}"
                 continue
-            sent = sent_rows(bundle).get((item.table, item.day))
+            sent = self.sent[item.bundle].get((item.table, item.day))
             if sent is None:
-                yield f"{place} is reported destroyed, and was not in the bundle"
+                yield f"{place} are reported destroyed, and were not in the bundle"
                 continue
             arrival = arrived.get(place)
             if item.rows > sent or (arrival is not None and item.rows != arrival.rows):
@@ -175,19 +176,19 @@ class Exchanged:
             limit = _Limit.of(self, receipt, place, None if arrival is None else arrival.at)
             if item.reason == "expired" and item.due not in limit.dues:
                 yield (
-                    f"{place} was due by {limit.text(min(limit.dues))} under the agreement, "
+                    f"{place} were due by {limit.text(min(limit.dues))} under the agreement, "
                     f"and by {limit.text(item.due)} as the receipt says"
                 )
             if item.at > limit.deadline + GRACE:
-                yield f"{place} was destroyed late: due by {limit.deadline_text}, on {limit.text(item.at)}"
+                yield f"{place} were destroyed late: due by {limit.deadline_text}, on {limit.text(item.at)}"
             if item.at > receipt.created:
-                yield f"{place} was destroyed after the receipt was made that says so"
+                yield f"{place} were destroyed after the receipt was made that says so"
             if told[place] > 1 or before.get(place, item) != item:
-                yield f"{place} is reported destroyed twice"
+                yield f"{place} are reported destroyed twice"
             if item.reason == "recalled" and not any(
                 recall.table == item.table and item.day in recall.days for _, recall in self.recalls.values()
             ):
-                yield f"{place} was destroyed as recalled, and was never recalled here"
+                yield f"{place} were destroyed as recalled, and were never recalled here"
 
     def _of_notices(self, receipt: Receipt, left: Mapping[_Place, datetime]) -> Iterator[str]:
         for answered in receipt.notices:
@@ -198,7 +199,7 @@ class Exchanged:
             for place in left:
                 # What is sent in the very second of the notice may be the correction.
                 if place.table == recall.table and place.day in recall.days and self._made(place) < made:
-                    yield f"{place} was recalled by notice {answered.notice[:16]}, and is not reported destroyed"
+                    yield f"{place} were recalled by notice {answered.notice[:16]}, and are not reported destroyed"
 
     def _made(self, place: _Place) -> datetime:
         return self.bundles[place.bundle].created

@@ -67,13 +67,13 @@ def test_days_destroyed_on_time_agree(world: World) -> None:
     ("field", "value", "fault"),
     [
         ("rows", 2, "3 rows loaded, 2 destroyed"),
-        ("day", "2026-10-09", "was not in the bundle"),
-        ("table", "targets", "was not in the bundle"),
+        ("day", "2026-10-09", "were not in the bundle"),
+        ("table", "targets", "were not in the bundle"),
         ("due", "2027-10-01T00:00:00Z", "due by 2027-10-01 under the agreement, and by 2027-10-01 as"),
         ("due", "2027-11-01T00:00:00Z", "due by 2027-10-01 under the agreement, and by 2027-11-01 as"),
         ("at", "2027-10-01T23:00:01Z", "destroyed late: due by 2027-10-01, on 2027-10-02"),
         ("at", "2027-12-01T00:00:00Z", "after the receipt was made"),
-        ("reason", "recalled", "never recalled here"),
+        ("reason", "recalled", "were never recalled here"),
     ],
 )
 def test_a_deletion_that_does_not_fit_is_told(world: World, field: str, value: object, fault: str) -> None:
@@ -90,7 +90,7 @@ def test_a_deletion_that_does_not_fit_is_told(world: World, field: str, value: o
 
 def test_a_day_that_is_destroyed_late_is_told(world: World) -> None:
     [fault] = accept(world, purged(world, DUE + timedelta(hours=24, seconds=1)))
-    assert "reads of 2026-10-01 was destroyed late: due by 2027-10-01, on 2027-10-02" in fault
+    assert "reads of 2026-10-01 were destroyed late: due by 2027-10-01, on 2027-10-02" in fault
 
 
 def test_a_day_that_is_destroyed_twice_is_told(world: World) -> None:
@@ -124,7 +124,7 @@ def test_what_is_not_reported_destroyed_is_told_once_a_receipt_of_everything_com
     keep_awake(world, DUE + timedelta(days=1, seconds=1))
     silent = everything(world)
     [fault] = accept(world, silent)
-    assert "reads of 2026-10-01 was to be destroyed by 2027-10-01, and is not reported destroyed" in fault
+    assert "reads of 2026-10-01 were to be destroyed by 2027-10-01, and are not reported destroyed" in fault
 
     def of_another_scope(fields: Fields) -> None:
         fields["scope"] = "bundle"
@@ -203,7 +203,7 @@ def test_after_an_agreement_was_shortened_days_are_late_from_then_on(world: Worl
     keep_awake(world, datetime(2027, 3, 2, 13, tzinfo=UTC))
     silent = accept(world, everything(world))
     assert len(silent) == 3
-    assert all("by 2027-03-01, and is not reported destroyed" in item for item in silent)
+    assert all("by 2027-03-01, and are not reported destroyed" in item for item in silent)
     purging.purge(world.uni)
     assert all("late: due by 2027-03-01, on 2027-03-02" in item for item in accept(world, everything(world)))
 
@@ -227,8 +227,8 @@ def recalled(world: World, *days: str) -> Path:
 def test_a_recalled_day_that_is_not_destroyed_is_told(world: World) -> None:
     answer = recalled(world, "2026-10-01", "2026-10-02")
     [fault] = accept(world, resigned(world, answer, lambda fields: fields["deleted"].pop()))
-    assert "reads of 2026-10-02 was recalled by notice" in fault
-    assert "is not reported destroyed" in fault
+    assert "reads of 2026-10-02 were recalled by notice" in fault
+    assert "are not reported destroyed" in fault
     assert accept(world, answer) == ()
 
 
