@@ -16,6 +16,7 @@ from anpr_share.documents.agreement import AgreementPayload
 from anpr_share.documents.identity import IdentityPayload
 from anpr_share.documents.keyshare import KeyShare
 from anpr_share.documents.manifest import Manifest, Sealed
+from anpr_share.documents.notice import Notice, NoticeContent
 from anpr_share.documents.receipt import Receipt
 from anpr_share.documents.request import Request
 
@@ -32,6 +33,8 @@ MODELS: dict[str, type[Document]] = {
     "manifest": Manifest,
     "sealed": Sealed,
     "receipt": Receipt,
+    "notice": Notice,
+    "notice-content": NoticeContent,
 }
 
 

@@ -19,7 +19,19 @@ from typing import Annotated, Protocol
 import typer
 
 from anpr_share import __version__
-from anpr_share.cli import agreements, audit, demo, exchange, extracts, failures, ledger, research, retention, sites
+from anpr_share.cli import (
+    agreements,
+    audit,
+    demo,
+    exchange,
+    extracts,
+    failures,
+    ledger,
+    notices,
+    research,
+    retention,
+    sites,
+)
 from anpr_share.cli.common import Commands, Invocation, keep, system_clock, with_common_options
 from anpr_share.errors import StorageError
 
@@ -34,7 +46,7 @@ class Group(Protocol):
 NAME = "anpr-share"
 SWITCH_SECONDS = 0.0003
 
-MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, research, retention, ledger, audit)
+MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, notices, research, retention, ledger, audit)
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
 
 ABOUT = """Linkable number-plate data from a police force to a university.

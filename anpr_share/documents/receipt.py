@@ -24,8 +24,8 @@ KIND = "receipt"
 
 
 class LoadedDay(Document):
-    """Rows of one table and day that went into the store, and those not taken: expired on arrival, or, of targets,
-    older than the snapshot that is held.
+    """Rows of one table and day that went into the store, and those not taken: expired on arrival, recalled, or, of
+    targets, older than the snapshot that is held.
     """
 
     table: TableName

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anpr_share.work.exporting import ExportResult
     from anpr_share.work.inspecting import InspectResult
     from anpr_share.work.loading import LoadResult, VerifyResult
+    from anpr_share.work.notifying import ApplyResult, NoticeResult
     from anpr_share.work.pseudonymising import PseudonymiseResult
     from anpr_share.work.receipting import ReceiptResult
     from anpr_share.work.requesting import RequestResult
@@ -144,7 +145,8 @@ def receipt_lines(result: ReceiptResult) -> list[Line]:
     """One receipt, and where it disagrees."""
     lines: list[Line] = [
         f"receipt of {result.at:%Y-%m-%d %H:%M} UTC, {result.agreement}, {result.partner}",
-        f"  bundles loaded: {result.loaded}, refused: {result.refused}; deletions: {result.deleted}",
+        f"  bundles loaded: {result.loaded}, refused: {result.refused}; deletions: {result.deleted}"
+        + (f"; notices applied: {result.notices}" if result.notices else ""),
     ]
     if result.path is not None:
         lines.append(f"wrote {near(result.path)}")
@@ -163,3 +165,46 @@ def receipt_lines(result: ReceiptResult) -> list[Line]:
 def receipts_lines(found: Sequence[ReceiptResult]) -> list[Line]:
     """All receipts."""
     return [line for item in found for line in receipt_lines(item)] or ["no receipt yet"]
+
+
+def notice_lines(result: NoticeResult) -> list[Line]:
+    """What a notice recalls, and what happens next."""
+    return [
+        f"wrote {near(result.path)}: a notice to {result.recipient}",
+        f"recalled: {_days(result.table, result.days)}",
+        f"next: send it to {result.recipient}, which does: anpr-share notice apply FILE",
+        "next: when its receipt comes: anpr-share receipt accept FILE",
+    ]
+
+
+def applied_lines(result: ApplyResult) -> list[Line]:
+    """What a notice destroyed."""
+    if result.again:
+        return [
+            f"notice {result.notice[:16]} of {result.sender} was applied before; nothing was changed",
+            f"wrote its receipt again: {near(result.receipt)}",
+        ]
+    lines: list[Line] = [
+        f"{result.sender} recalls {_days(result.table, result.days)}",
+        f"  because: {result.reason}",
+    ]
+    if result.destroyed:
+        lines.append(f"destroyed: {_days(result.table, result.destroyed)}, {count(result.rows, 'row')}")
+    if left := len(result.days) - len(result.destroyed):
+        lines.append(f"not held, so nothing to destroy: {count(left, 'day')}")
+    lines += [
+        "what you wrote to files or derived from them yourself is yours to delete",
+        f"wrote a receipt: {near(result.receipt)}",
+        f"next: send the receipt to {result.sender}, which does: anpr-share receipt accept FILE",
+    ]
+    if result.table == "reads":
+        lines.append(f"next: ask for the days anew: anpr-share request {result.agreement} --to {result.sender} ...")
+    return lines
+
+
+def _days(table: str, days: Sequence[str]) -> str:
+    if table != "reads":
+        return table
+    if len(days) == 1:
+        return f"{table} of {days[0]}"
+    return f"{table} of {len(days)} days, {days[0]} to {days[-1]}"

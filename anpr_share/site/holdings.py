@@ -1,7 +1,7 @@
 """What a site holds and has handed on: bundles, parts, days, their keys, and what was registered, refused and deleted.
 
-Guarantees: records of bundles, parts, held days, coverage, registrations and partners' heads are authenticated (see
-:mod:`anpr_share.site.records`) and, but for parts and registrations, sealed together (see
+Guarantees: records of bundles, parts, held days, coverage, registrations, notices and partners' heads are authenticated
+(see :mod:`anpr_share.site.records`) and, but for parts, registrations and notices, sealed together (see
 :mod:`anpr_share.site.sealing`); a day key and a one-time key open only in the place they were made for; taking a key
 out of ``keys.db`` is how data are deleted, needs no passphrase, and is one transaction with whatever else the caller
 records. A day is a date or ``undated``.
@@ -168,6 +168,27 @@ class KnownReceipt:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownNotice:
+    """A notice that a force made or a university applied. ``content`` is what was sealed in it, ``receipt`` its answer.
+
+    ``digest`` is that of its payload.
+    """
+
+    TABLE: ClassVar[str] = "notice"
+    KEY: ClassVar[tuple[str, ...]] = ("digest",)
+    AUTHENTICATED: ClassVar[bool] = True
+
+    digest: str
+    direction: Literal["made", "received"]
+    partner: str
+    agreement: str
+    envelope: bytes
+    content: bytes
+    at: datetime
+    receipt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A bundle file that was refused. ``id`` is any unique text, ``receipt`` the digest of the one that reported it."""
 
@@ -317,6 +338,14 @@ def coverage(connection: Connection, vault: Vault | None, agreement: str) -> tup
     return tuple(find(connection, Coverage, vault, "agreement = ?", agreement, order="source, day"))
 
 
+def forget_coverage(connection: Connection, agreement: str, source: str, days: Iterable[str]) -> None:
+    """Forget what came of days whose data a force has taken back."""
+    connection.executemany(
+        "DELETE FROM coverage WHERE agreement = ? AND source = ? AND day = ?",
+        [(agreement, source, day) for day in days],
+    )
+
+
 def registered(connection: Connection, vault: Vault | None) -> tuple[Registered, ...]:
     """Registered files, those with the oldest day first."""
     return tuple(find(connection, Registered, vault, order="day, path, agreement, tbl"))
@@ -333,6 +362,14 @@ def receipts(
     """Receipts, the oldest first."""
     where = "direction = coalesce(?, direction) AND partner = coalesce(?, partner)"
     return tuple(find(connection, KnownReceipt, None, where, direction, partner, order="at, digest"))
+
+
+def notices(
+    connection: Connection, vault: Vault | None, *, partner: str | None = None, agreement: str | None = None
+) -> tuple[KnownNotice, ...]:
+    """Notices made or received, the oldest first, of one partner and agreement or of all."""
+    where = "partner = coalesce(?, partner) AND agreement = coalesce(?, agreement)"
+    return tuple(find(connection, KnownNotice, vault, where, partner, agreement, order="at, digest"))
 
 
 def deleted_places(connection: Connection) -> frozenset[KeyPlace]:

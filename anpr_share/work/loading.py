@@ -44,6 +44,7 @@ from anpr_share.work.arriving import (
     verify_to_keys,
 )
 from anpr_share.work.erasing import erase, remove_erased
+from anpr_share.work.notifying import recalled_since
 from anpr_share.work.progress import Progress
 from anpr_share.work.verifying import Standing
 
@@ -52,8 +53,8 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded. ``expired`` are rows not kept: their time was up, or newer targets are held; ``again`` if it had
-    been loaded. ``notes`` are for a person.
+    """What was loaded. ``expired`` are rows not kept: their time was up, they were recalled, or newer targets are held;
+    ``again`` if it had been loaded. ``notes`` are for a person.
     """
 
     bundle: str
@@ -128,13 +129,16 @@ def _store(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Which parts go into the store, under which keys, and which had expired or are older than what is held."""
+    """Which parts go into the store, under which keys, and which had expired, were recalled, or are older than what is
+    held.
+    """
 
     manifest: Manifest
     every: tuple[tuple[str, str, int], ...]
     kept: tuple[tuple[str, str, int], ...]
     local: dict[tuple[str, str], bytes]
     superseded: tuple[holdings.Part, ...]
+    recalled: frozenset[tuple[str, str]]
     newer: bool
 
     @classmethod
@@ -143,9 +147,10 @@ class _Plan:
         now = site.now()
         older, newer = _held_targets(site, verified)
         every = tuple((table.name, part.day, part.n) for table in manifest.tables for part in table.parts)
+        recalled = recalled_since(site, manifest, verified.standing.sender.site) & {place[:2] for place in every}
 
         def is_kept(table: str, day: str) -> bool:
-            if table == "targets" and newer:
+            if (table == "targets" and newer) or (table, day) in recalled:
                 return False
             return not agreement.is_expired(table, agreement.counted_day(day, manifest.created, now), now)
 
@@ -154,7 +159,8 @@ class _Plan:
             (table, day): secrets.token_bytes(parquet.KEY_BYTES) for table, day, _ in kept
         }
         replaced = older if any(table == "targets" for table, _, _ in kept) else ()
-        return cls(manifest, every, kept, local, replaced, newer and any(table == "targets" for table, _, _ in every))
+        brings_targets = any(table == "targets" for table, _, _ in every)
+        return cls(manifest, every, kept, local, replaced, recalled, newer and brings_targets)
 
     @property
     def size(self) -> int:
@@ -247,7 +253,7 @@ def _commit(
                 if table == "reads"
             ],
         )
-        _add_coverage(site, standing, verified.sealed)
+        _add_coverage(site, standing, verified.sealed, plan.recalled)
         for key in verified.keys.values():
             holdings.remember_key(site.db, vault, key)
         holdings.destroy_onetime_key(site.db, manifest.request, verified.window.first)
@@ -277,6 +283,8 @@ def _commit(
             if name == table
         )
     ]
+    if plan.recalled:
+        notes.append("days that a notice has recalled since this bundle was made are not kept: ask for them anew")
     if plan.newer:
         notes.append("a newer bundle brought targets already, so these are not kept")
     return LoadResult(
@@ -320,11 +328,11 @@ def _add_part(
     )
 
 
-def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed) -> None:
-    """Record what came of each day; of a day that is held this bundle brings nothing, so it says nothing of it."""
+def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed, recalled: frozenset[tuple[str, str]]) -> None:
+    """Record what came of each day; of one that is held or recalled this bundle brings nothing, and says nothing."""
     quality = sealed.quality.of("reads")
     for day in quality.days if quality is not None else ():
-        if day.day not in standing.held:
+        if day.day not in standing.held and ("reads", day.day.isoformat()) not in recalled:
             records.put(
                 site.db,
                 holdings.Coverage(standing.agreement.id, standing.sender.site, day.day, day.rows, day.rejected),

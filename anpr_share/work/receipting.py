@@ -5,9 +5,8 @@ Guarantees: a receipt says only what the site's records say; accepting one chang
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,22 +16,21 @@ from anpr_share.documents import receipt as receipts
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
-from anpr_share.documents.manifest import Quality
-from anpr_share.documents.model import validate, write
+from anpr_share.documents.model import write
 from anpr_share.documents.receipt import Answered, Deleted, Loaded, Receipt, Refused
-from anpr_share.errors import FormatError, PolicyError
+from anpr_share.errors import PolicyError
 from anpr_share.files import storage_errors
-from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, partners
+from anpr_share.work.reconciling import Exchanged
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptResult:
     """One receipt; ``discrepancies`` say in words where it disagrees with what was exported, if it was ``compared``, as
-    those are that came; ``refusals`` say what was refused.
+    those are that came; ``refusals`` say what was refused; ``notices`` counts those that it answers.
     """
 
     receipt: str
@@ -41,6 +39,7 @@ class ReceiptResult:
     loaded: int
     refused: int
     deleted: int
+    notices: int
     at: datetime
     discrepancies: tuple[str, ...]
     refusals: tuple[str, ...]
@@ -102,7 +101,7 @@ def reprint(site: OpenSite, path: Path, data: bytes) -> None:
 
 
 def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> ReceiptResult:
-    """A receipt for everything loaded, refused or deleted since the last one to this force."""
+    """A receipt for everything loaded, refused, deleted or applied since the last one to this force."""
     if site.identity.role != "university":
         raise PolicyError(
             "only a university makes receipts", hint="a force takes them in: anpr-share receipt accept FILE"
@@ -112,11 +111,11 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     with site.writing():
-        reported = {
-            item.bundle
-            for made in holdings.receipts(site.db, direction="made", partner=to)
-            for item in receipts.parse(made.envelope)[0].loaded
-        }
+        made_before = [
+            receipts.parse(made.envelope)[0] for made in holdings.receipts(site.db, direction="made", partner=to)
+        ]
+        reported = {item.bundle for before in made_before for item in before.loaded}
+        answered = {item.notice for before in made_before for item in before.notices}
         loaded = [
             item
             for bundle in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement.id)
@@ -146,6 +145,12 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
                 for item in refusals
             ],
             deleted=[deleted_day(item) for item in deletions],
+            # Once more, like what the receipt of a load said: that of the notice may not have arrived.
+            notices=[
+                Answered(notice=item.digest, at=item.at)
+                for item in holdings.notices(site.db, site.vault, partner=to, agreement=agreement.id)
+                if item.digest not in answered
+            ],
         )
         with publication.publishing(site.db, site.paths, [out]) as files:
             create_private(files[0].temporary, document.encode())
@@ -185,7 +190,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
             "the receipt names a version of the agreement that this site has not accepted",
             hint="anpr-share agreement accept FILE, and then accept the receipt again",
         )
-    discrepancies = tuple(_discrepancies(site, receipt, party.site))
+    discrepancies = Exchanged.recorded(site, party.site, agreement.id).faults(receipt)
     with site.writing():
         if records.one(site.db, holdings.KnownReceipt, None, "digest = ?", envelope.digest) is None:
             with site.transaction():
@@ -193,6 +198,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
                     site.db,
                     holdings.KnownReceipt(envelope.digest, "received", party.site, agreement.id, data, site.now()),
                 )
+                _mark_answered(site, receipt, party.site, data)
                 agreements.witness(site, party.site, envelope.digest, receipt.head)
                 site.record(
                     "receipt-accepted",
@@ -200,6 +206,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
                     {
                         "discrepancies": len(discrepancies),
                         "loaded": len(receipt.loaded),
+                        "notices": len(receipt.notices),
                         "receipt": envelope.digest,
                         "sender": party.site,
                     },
@@ -208,16 +215,35 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     return _result(agreement.id, party.site, receipt, envelope.digest, receipt.created, discrepancies)
 
 
+def _mark_answered(site: OpenSite, receipt: Receipt, partner: str, data: bytes) -> None:
+    vault = site.require_vault()
+    for item in receipt.notices:
+        where = "digest = ? AND partner = ? AND receipt IS NULL"
+        known = records.one(site.db, holdings.KnownNotice, vault, where, item.notice, partner)
+        if known is not None:
+            records.put(site.db, replace(known, receipt=data), vault)
+
+
 def listed(site: OpenSite) -> tuple[ReceiptResult, ...]:
-    """All receipts that this site made, those of loads first, or received, reconciled anew."""
+    """All receipts that this site made, those of loads and of notices first, or received, reconciled anew."""
     found = []
-    for bundle in holdings.bundles(site.db, site.vault, direction="loaded"):
-        if bundle.receipt is not None:
-            receipt, envelope = receipts.parse(bundle.receipt)
-            found.append(_result(bundle.agreement, bundle.partner, receipt, envelope.digest, bundle.at))
+    answers: list[holdings.Bundle | holdings.KnownNotice] = [
+        *holdings.bundles(site.db, site.vault, direction="loaded"),
+        *(item for item in holdings.notices(site.db, site.vault) if item.direction == "received"),
+    ]
+    for answer in answers:
+        if answer.receipt is not None:
+            receipt, envelope = receipts.parse(answer.receipt)
+            found.append(_result(answer.agreement, answer.partner, receipt, envelope.digest, answer.at))
+    exchanged: dict[tuple[str, str], Exchanged] = {}
     for item in holdings.receipts(site.db):
         receipt, _ = receipts.parse(item.envelope)
-        faults = tuple(_discrepancies(site, receipt, item.partner)) if item.direction == "received" else None
+        faults = None
+        if item.direction == "received":
+            place = (item.partner, item.agreement)
+            if place not in exchanged:
+                exchanged[place] = Exchanged.recorded(site, *place)
+            faults = exchanged[place].faults(receipt)
         found.append(_result(item.agreement, item.partner, receipt, item.digest, item.at, faults))
     return tuple(found)
 
@@ -239,6 +265,7 @@ def _result(
         len(receipt.loaded),
         len(receipt.refused),
         len(receipt.deleted),
+        len(receipt.notices),
         at,
         discrepancies or (),
         tuple(_refusal(item) for item in receipt.refused),
@@ -251,45 +278,3 @@ def _refusal(item: Refused) -> str:
     what = f"bundle {item.bundle}" if item.bundle is not None else f"a file with the SHA-256 {item.file}"
     step = "" if item.step is None else f" at step {item.step} of 8"
     return f"{what} on {item.at:%Y-%m-%d}{step} ({item.reason})"
-
-
-def _discrepancies(site: OpenSite, receipt: Receipt, partner: str) -> list[str]:
-    """Where a receipt disagrees with this force's own records, in words."""
-    faults = []
-    for loaded in receipt.loaded:
-        bundle = holdings.bundle(site.db, site.vault, loaded.bundle)
-        if bundle is None or bundle.direction != "exported" or bundle.partner != partner:
-            faults.append(f"bundle {loaded.bundle} was never exported to {partner}")
-            continue
-        if bundle.manifest != loaded.manifest:
-            faults.append(f"bundle {loaded.bundle} was loaded with another content than was exported")
-            continue
-        faults += _row_faults(bundle, loaded)
-    for deleted in receipt.deleted:
-        bundle = holdings.bundle(site.db, site.vault, deleted.bundle)
-        if bundle is None or bundle.direction != "exported" or bundle.partner != partner:
-            faults.append(f"bundle {deleted.bundle}, of which data were deleted, was never exported to {partner}")
-    return faults
-
-
-def _row_faults(bundle: holdings.Bundle, loaded: Loaded) -> list[str]:
-    if bundle.quality is None:
-        raise FormatError(
-            "the quality record of an exported bundle is missing here", hint="restore site.db from a backup"
-        )
-    quality = validate(Quality, bundle.quality, "quality record")
-    sent: dict[tuple[str, str], int] = {}
-    for table in quality.tables:
-        if table.days:
-            sent |= {(table.table, item.day.isoformat()): item.rows for item in table.days if item.rows}
-        else:
-            sent[table.table, UNDATED] = table.rows_out
-    came: Counter[tuple[str, str]] = Counter()
-    for day in loaded.days:
-        came[day.table, day.day] += day.rows + day.expired
-    return [
-        f"bundle {loaded.bundle}: {table} of {when}: {sent.get((table, when), 0)} rows exported, "
-        f"{came[table, when]} accounted for"
-        for table, when in sorted(sent.keys() | came.keys())
-        if sent.get((table, when), 0) != came[table, when]
-    ]

@@ -177,6 +177,7 @@ def status(site: OpenSite) -> StatusResult:
         warnings.append("this site was restored from a backup: its data and one-time keys are gone; ask for them anew")
     elif lost:
         warnings.append(f"recorded days whose keys, and so data, are gone: {lost}; ask for them anew")
+    warnings += _unanswered(site)
     warnings += _unfinished(site)
     asked = tuple(_requests(site, now))
     pinned = {item.id for item in catalogue.partners(site.db, None) if item.status == "pinned"}
@@ -251,6 +252,13 @@ def _files(site: OpenSite) -> Iterator[FileStatus]:
     for (path, kind, name), delete_by in sorted(due.items(), key=lambda item: item[1]):
         inside = is_ours(site.paths, path)
         yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key, inside)
+
+
+def _unanswered(site: OpenSite) -> Iterator[str]:
+    """A force's notices of which no receipt has come."""
+    for item in holdings.notices(site.db, None):
+        if item.direction == "made" and item.receipt is None:
+            yield f"no receipt of {item.partner} answers the notice of {item.at:%Y-%m-%d} yet: ask whether it came"
 
 
 def _unfinished(site: OpenSite) -> Iterator[str]:

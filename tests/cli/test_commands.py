@@ -77,6 +77,16 @@ def key_accept(made: World) -> list[object]:
     return ["key", "accept", share]
 
 
+def recall(made: World) -> list[object]:
+    given = ("--to", "university-of-x", "--table", "reads", "--day", DAYS[0], "--reason", "a clock was wrong")
+    return ["notice", "recall", AGREEMENT, *given, "-o", made.notice]
+
+
+def notice_apply(made: World) -> list[object]:
+    assert made.recall().code == 0
+    return ["notice", "apply", made.notice]
+
+
 # Command: how far along the world is, at which site, what is typed, and names in the result (None: it is a list).
 HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "init": (
@@ -135,6 +145,8 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     ),
     "receipt accept": ("loaded", "lancs", lambda made: ["receipt", "accept", made.receipt], {"discrepancies"}),
     "receipt list": ("loaded", "lancs", words("receipt", "list"), None),
+    "notice recall": ("loaded", "lancs", recall, {"notice", "days", "path"}),
+    "notice apply": ("loaded", "uni", notice_apply, {"notice", "destroyed", "rows", "receipt"}),
     "link": ("loaded", "uni", words("link", "--purpose", "journey regularity"), {"rows", "columns"}),
     "ledger show": ("agreed", "lancs", words("ledger", "show"), None),
     "ledger verify": ("agreed", "lancs", words("ledger", "verify"), {"lines", "signed_to"}),

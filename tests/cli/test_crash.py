@@ -30,6 +30,7 @@ RUNS = [
     (("partner add", "partner replace", "partner revoke", "passphrase change", "restore", "clock reset"), 1, 2, 18),
     (("pseudonymise",), 1, 2, 12),
     (("purge",), 1, 1, 10),
+    (("notice recall", "notice apply"), 1, 1, 40),
 ]
 
 

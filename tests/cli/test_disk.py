@@ -34,6 +34,7 @@ Record = Callable[[str, object], None]
         (("request",), 2, 8),
         (("accept",), 2, 12),
         (("agreement sign", "key accept", "receipt create", "receipt accept", "load again", "pseudonymise"), 6, 16),
+        (("notice recall", "notice apply"), 4, 8),
         (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 6, 12),
     ],
 )

@@ -127,6 +127,20 @@ def counted_otherwise(made: World) -> World:
     return made
 
 
+def recall(*, day: object = DAYS[0], to: str = "university-of-x", reason: str = "a clock was wrong") -> Words:
+    given = ("--to", to, "--table", "reads", "--day", day, "--reason", reason)
+    return lambda made: ["notice", "recall", AGREEMENT, *given, "-o", made.notice]
+
+
+def noticed(made: World) -> World:
+    made.recall()
+    return made
+
+
+def apply(made: World) -> list[object]:
+    return ["notice", "apply", made.notice]
+
+
 def same(made: World) -> World:
     return made
 
@@ -228,6 +242,9 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: [*export(made), "--targets", made.root / "targets.csv"],
     ),
+    ("a recalled day that is none", 2, "usage", "loaded", "lancs", same, recall(day="1/10/2026")),
+    ("reads without a day", 2, "usage", "loaded", "lancs", same, recall(day="undated")),
+    ("a recall without a reason", 2, "usage", "loaded", "lancs", same, recall(reason=" ")),
     ("an empty purpose", 2, "usage", "loaded", "uni", same, words("link", "--purpose", " ")),
     (
         "nobody to ask",
@@ -305,6 +322,8 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["verify", made.bundle, "--sender", made.root / "wyp" / "identity.json"],
     ),
+    ("a notice that is none", 3, "format", "loaded", "uni", same, lambda made: ["notice", "apply", made.bundle]),
+    ("an altered notice", 3, "", "loaded", "uni", lambda made: changed(noticed(made), made.notice), apply),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
     (
         "expired reads only",
@@ -317,6 +336,12 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
     ),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
+    ("a revoked sender of a notice", 4, "policy", "loaded", "uni", lambda made: revoked(noticed(made)), apply),
+    ("a notice at another site", 4, "policy", "loaded", "wyp", noticed, apply),
+    ("a recalled day that was never exported", 4, "policy", "loaded", "lancs", same, recall(day="2026-10-09")),
+    ("a recall from another force", 4, "policy", "loaded", "lancs", same, recall(to="west-yorkshire-police")),
+    ("a recall by another force", 4, "policy", "loaded", "wyp", same, recall()),
+    ("a plate as reason", 4, "policy", "loaded", "lancs", same, recall(reason="BK12CDE was misread")),
     ("a request to another force", 4, "policy", "requested", "wyp", same, export),
     (
         "a used window",
@@ -393,6 +418,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         pseudonymise,
     ),
     ("a file that is not there", 6, "storage", "agreed", "uni", same, lambda made: ["load", made.bundle]),
+    ("a notice that is there", 6, "storage", "loaded", "lancs", noticed, recall()),
     ("an output that is there", 6, "storage", "requested", "uni", same, ask),
     (
         "a damaged text in a database",

@@ -147,6 +147,21 @@ def exchange(run: Run, made: World) -> None:
         run.both("receipt", "list", site=site)
 
 
+def correct(run: Run, made: World) -> None:
+    """A day that was found wrong, and the targets, are taken back; in words and as JSON."""
+    recalls: list[list[object]] = [
+        ["--table", "reads", "--day", DAYS[0], "--reason", "the clock of one feed was wrong"],
+        ["--table", "targets", "--day", "undated", "--reason", "a column was shifted"],
+    ]
+    for number, (recall, form) in enumerate(zip(recalls, ([], ["--json"]), strict=True)):
+        notice, receipt = made.root / f"notice-{number}.json", made.root / f"notice-{number}.receipt.json"
+        run(*form, "notice", "recall", AGREEMENT, "--to", "university-of-x", *recall, "-o", notice, site="lancs")
+        run.both("status", site="lancs")
+        run(*form, "notice", "apply", notice, "--receipt", receipt, site="uni")
+        run.both("notice", "apply", notice, "--receipt", receipt, site="uni")
+        run(*form, "receipt", "accept", receipt, site="lancs")
+
+
 def research(run: Run, made: World) -> None:
     """Looking at linked rows, which are printed as tokens and nothing else."""
     run.both("link", "--purpose", "journeys", site="uni")
@@ -201,7 +216,7 @@ def test_every_command_that_does_its_work_shows_nothing(tmp_path: Path, temporar
     sites.write_inputs(made)
     watch = Watch(made)
     run = Run(watch, Counter())
-    for step in (agree, trust, exchange, research, account, demonstrate):
+    for step in (agree, trust, exchange, research, correct, account, demonstrate):
         step(run, made)
     watch.look_again()
     children.look(watch)
@@ -243,6 +258,14 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "ledger verify": ("uni", []),
     "link": ("uni", ["--purpose", "journeys"]),
     "load": ("uni", ["{root}/lancs.anpr.zip"]),
+    "notice apply": ("uni", ["{root}/request.json"]),
+    "notice recall": (
+        "lancs",
+        [
+            *(AGREEMENT, "--to", "university-of-x", "--table", "reads", "--day", str(DAYS[0])),
+            *("--reason", "wrong", "-o", "{root}/out"),
+        ],
+    ),
     "partner add": ("uni", ["{root}/lancs/identity.json", "--fingerprint", "ab" * 32]),
     "partner list": ("uni", []),
     "partner replace": ("uni", ["{root}/lancs/identity.json", "--fingerprint", "ab" * 32]),

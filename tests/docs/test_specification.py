@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 from anpr_share import container, vrm
-from anpr_share.documents import agreement, identity, keyshare, manifest, receipt, request
+from anpr_share.documents import agreement, identity, keyshare, manifest, notice, receipt, request
 from anpr_share.documents.model import Document
 from anpr_share.site import database, ledger
 from anpr_share.tables import checks, profile, schema
@@ -30,6 +30,8 @@ PAYLOADS: dict[str, type[Document]] = {
     "manifest": manifest.Manifest,
     "sealed": manifest.Sealed,
     "receipt": receipt.Receipt,
+    "notice": notice.Notice,
+    "notice-content": notice.NoticeContent,
 }
 
 
@@ -108,7 +110,7 @@ def test_the_fields_of_a_checkpoint_are_those_that_are_read() -> None:
         *(agreement.ReadsTerms, agreement.TargetsTerms, agreement.CamerasTerms, agreement.RiskTerms, agreement.Party),
         *(request.RequestedWindow, manifest.Table, manifest.Part, manifest.SealedFile, manifest.DayKey),
         *(manifest.Quality, manifest.TableQuality, manifest.DayCount),
-        *(receipt.Loaded, receipt.LoadedDay, receipt.Refused, receipt.Deleted),
+        *(receipt.Loaded, receipt.LoadedDay, receipt.Refused, receipt.Deleted, receipt.Answered, notice.Recall),
     ],
 )
 def test_the_fields_of_a_part_of_a_document_are_named(model: type[Document]) -> None:

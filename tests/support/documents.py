@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from anpr_share.documents import agreement, canonical, keyshare, manifest, receipt, request
+from anpr_share.documents import agreement, canonical, keyshare, manifest, notice, receipt, request
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
@@ -217,6 +217,17 @@ def receipt_fields() -> Fields:
     }
 
 
+def notice_content_fields() -> Fields:
+    recall = {"table": "reads", "days": ["2026-09-01", "2026-09-02"], "reason": "the clock of one feed was wrong"}
+    return {"format": 1, "recall": recall, "erase": None}
+
+
+def notice_fields() -> Fields:
+    info = notice.info(FORCE.identity.fingerprint, UNIVERSITY.identity.fingerprint, AGREEMENT.digest)
+    sealed = seal(UNIVERSITY.opening.public, info, canonical.encode(notice_content_fields()))
+    return _common(FORCE, UNIVERSITY) | {"sealed": dsse.to_base64(sealed)}
+
+
 def identity_fields() -> Fields:
     return {
         "format": 1,
@@ -256,4 +267,5 @@ KINDS: dict[str, tuple[Callable[[], Fields], tuple[Site, ...], Callable[[bytes],
         lambda data: manifest.from_envelope(dsse.parse(data, manifest.KIND)),
     ),
     "receipt": (receipt_fields, (UNIVERSITY,), receipt.parse),
+    "notice": (notice_fields, (FORCE,), notice.parse),
 }

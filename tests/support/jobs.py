@@ -348,6 +348,38 @@ def receipt_accepted(made: World, again: Done) -> None:
     require(len(documents) == 1, "the head of the university's ledger is missing")
 
 
+def recalled(made: World, again: Done) -> None:
+    """There is one notice, as it was recorded."""
+    said(again, "a file is already where")
+    settled(made, "lancs")
+    ((envelope,),) = table(made, "lancs", "SELECT envelope FROM notice WHERE direction = 'made'")
+    require(made.notice.read_bytes() == envelope, "the file is another notice than the record's")
+
+
+def _answer(made: World) -> Path:
+    return made.root / "answer.json"
+
+
+def applied(made: World, again: Done) -> None:
+    """The day is gone, its key, its file and its record, and no other; ledger and receipt say so once."""
+    require(again.code == 0, f"the second run: {again.code} {again.err}")
+    settled(made, "uni")
+    day = sites.DAYS[0].isoformat()
+    require(table(made, "uni", "SELECT * FROM keys.day_key WHERE day = ?", day) == [], "its key is alive")
+    require(table(made, "uni", "SELECT * FROM part WHERE day = ?", day) == [], "its part is still recorded")
+    require(not list((made.root / "uni" / "store").rglob(f"{day}/*")), "its file is there")
+    rows = table(made, "uni", "SELECT sum(rows) FROM part WHERE tbl = 'reads'")[0][0]
+    require(rows == sites.READS - sites.READS_A_DAY, f"reads that are left: {rows}")
+    require(made.events("uni").count("erasure") == 1, f"ledger: {made.events('uni')}")
+    deleted = table(made, "uni", "SELECT tbl, day, rows, reason FROM deletion")
+    require(deleted == [("reads", day, sites.READS_A_DAY, "recalled")], f"deletions: {deleted}")
+    ((receipt,),) = table(made, "uni", "SELECT receipt FROM notice")
+    require(_answer(made).read_bytes() == receipt, "the receipt is another than the record's")
+    for document in (made.receipt, _answer(made)):
+        accepted = made.run("receipt", "accept", document, site="lancs")
+        require(accepted.code == 0, f"the force disagrees: {accepted.out}")
+
+
 JOBS: Final = {
     "init": Job(_init, initialised, "new", "new", "site-created", (2,)),
     "restore": Job(
@@ -453,5 +485,15 @@ JOBS: Final = {
         "lancs",
         "receipt-accepted",
         (0,),
+    ),
+    "notice recall": Job(World.recall, recalled, "loaded", "lancs", "notice-made", (6,)),
+    "notice apply": Job(
+        lambda made: made.run("notice", "apply", made.notice, "--receipt", _answer(made), site="uni"),
+        applied,
+        "loaded",
+        "uni",
+        "notice-applied",
+        (0,),
+        before=World.recall,
     ),
 }

@@ -113,6 +113,11 @@ class World:
         return self.root / "receipt.json"
 
     @property
+    def notice(self) -> Path:
+        """The first force's notice that takes back the first day."""
+        return self.root / "notice.json"
+
+    @property
     def agreement(self) -> Path:
         """The agreement with every signature."""
         return self.root / "agreement.json"
@@ -143,6 +148,11 @@ class World:
     def load(self, *more: object) -> Done:
         """The university loads the bundle."""
         return self.run("load", self.bundle, "--receipt", self.receipt, *more, site="uni")
+
+    def recall(self) -> Done:
+        """The first force takes back the first day."""
+        given = ("--to", "university-of-x", "--table", "reads", "--day", DAYS[0], "--reason", "a clock was wrong")
+        return self.run("notice", "recall", AGREEMENT, *given, "-o", self.notice, site="lancs")
 
     def ask(self, *, force: str = "lancashire-police", out: Path | None = None) -> Done:
         """The university asks a force for all days."""

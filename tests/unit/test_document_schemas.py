@@ -10,11 +10,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.support.documents import KINDS, changed, part, sealed_fields
+from tests.support.documents import KINDS, changed, notice_content_fields, part, sealed_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "schemas" / "documents"
-FIELDS = {kind: fields for kind, (fields, _, _) in KINDS.items()} | {"sealed": sealed_fields}
+FIELDS = {kind: fields for kind, (fields, _, _) in KINDS.items()} | {
+    "sealed": sealed_fields,
+    "notice-content": notice_content_fields,
+}
 
 
 def script() -> Any:
@@ -75,6 +78,10 @@ def test_a_real_document_fits_no_other_schema(kind: str) -> None:
         pytest.param("manifest", "bundle", "x", id="bundle id"),
         pytest.param("sealed", "quality.tables.0.rejected.AB12 CDE", 1, id="name of a count"),
         pytest.param("receipt", "refused.0.reason", "because", id="reason"),
+        pytest.param("notice", "sealed", "e30", id="sealed"),
+        pytest.param("notice-content", "recall.days", [], id="no day"),
+        pytest.param("notice-content", "recall", None, id="nothing recalled"),
+        pytest.param("notice-content", "erase", {}, id="what this version does not know"),
     ],
 )
 def test_what_the_model_refuses_for_its_form_the_schema_refuses_too(kind: str, path: str, value: object) -> None:
