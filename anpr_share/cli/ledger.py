@@ -56,7 +56,7 @@ def ledger_export(
     The ledger's lines and signatures, agreements, identities, manifests, receipts, and which days are held. No data, no
     key. Needs no passphrase.
     """
-    from anpr_share.reports.audit import export_lines
+    from anpr_share.reports.site import export_lines
     from anpr_share.work import auditing
 
     with opened(invocation, unlock=False) as site:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from anpr_share.reports.terminal import Line
     from anpr_share.site.ledger import Entry, LedgerCheck
+    from anpr_share.work.auditing import LedgerExport
     from anpr_share.work.clock import ResetResult
     from anpr_share.work.partners import PartnerResult
     from anpr_share.work.setup import SetupResult
@@ -228,6 +229,14 @@ def reset_lines(result: ResetResult) -> list[Line]:
             "time than now: have the days of these requests and bundles asked for anew"
         )
     return lines
+
+
+def export_lines(result: LedgerExport) -> list[Line]:
+    """What was written, and what it is for."""
+    return [
+        f"wrote {near(result.path)}: {count(result.lines, 'line')} of the ledger and what proves them",
+        "next: whoever audits does: anpr-share audit FILE",
+    ]
 
 
 def check_lines(check: LedgerCheck) -> list[Line]:

@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-HEAVY = ("polars", "cryptography", "pydantic", "pyarrow", "rich")
+HEAVY = ("polars", "cryptography", "pydantic", "pyarrow", "rich", "jinja2")
 
 
 def room(path: Path) -> str:
