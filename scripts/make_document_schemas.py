@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anpr_share.documents.agreement import AgreementPayload
+from anpr_share.documents.certificate import Certificate
 from anpr_share.documents.identity import IdentityPayload
 from anpr_share.documents.keyshare import KeyShare
 from anpr_share.documents.manifest import Manifest, Sealed
@@ -32,6 +33,7 @@ MODELS: dict[str, type[Document]] = {
     "manifest": Manifest,
     "sealed": Sealed,
     "receipt": Receipt,
+    "certificate": Certificate,
 }
 
 

@@ -18,14 +18,14 @@ from anpr_share import periods
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
-from anpr_share.documents.request import Request, RequestedWindow
+from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import spoken_name
-from anpr_share.work.agreements import LINKAGE
+from anpr_share.work.agreements import LINKAGE, key_destroyed_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class AgreementStatus:
     next_deletion_days: int
     timezone: str
     linkage_key: bool
+    closed_on: date | None = None
+    key_destroyed_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ def status(site: OpenSite) -> StatusResult:
         now = last
     keys = frozenset(holdings.key_places(site.db))
     found = tuple(
-        _agreement(site, agreements.parse(item.envelope), keys, now) for item in catalogue.agreements(site.db, None)
+        _agreement(site, agreements.parse(item.envelope), keys, now, item.closed_at)
+        for item in catalogue.agreements(site.db, None)
     )
     overdue = [
         f"{item.agreement}: days held past their delete-by: {item.overdue_days}" for item in found if item.overdue_days
@@ -169,13 +172,15 @@ def status(site: OpenSite) -> StatusResult:
 
 def _files(site: OpenSite) -> Iterator[FileStatus]:
     """Registered files that are there, the first due first, each once for an agreement."""
-    terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, None)}
+    known = {item.id: item for item in catalogue.agreements(site.db, None)}
+    terms = {name: agreements.parse(item.envelope) for name, item in known.items()}
     due: dict[tuple[Path, str, str], datetime] = {}
     for item in holdings.registered(site.db, None):
         path, agreement = Path(item.path), terms[item.agreement]
         if os.path.lexists(path):
             place, delete_by = (path, item.kind, agreement.id), agreement.delete_by(item.tbl, item.day)
-            due[place] = min(delete_by, due.get(place, delete_by))
+            closed_at = known[item.agreement].closed_at or delete_by
+            due[place] = min(delete_by, closed_at, due.get(place, delete_by))
     for (path, kind, name), delete_by in sorted(due.items(), key=lambda item: item[1]):
         yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key)
 
@@ -206,7 +211,7 @@ def _next_force(found: Sequence[AgreementStatus], asked: Sequence[RequestStatus]
         yield from _AGREE
     current = [item for item in found if item.in_force]
     for item in current:
-        if not item.linkage_key:
+        if not item.linkage_key and item.key_destroyed_on is None:
             yield f"take in the linkage key of {item.agreement} that the first force sends: anpr-share key accept FILE"
     for request in asked:
         windows = [window for window in request.windows if window.state == "open"]
@@ -244,7 +249,9 @@ def _is_restored(site: OpenSite) -> bool:
     return last is not None and last.event == "restored"
 
 
-def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], now: datetime) -> AgreementStatus:
+def _agreement(
+    site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], now: datetime, closed_at: datetime | None
+) -> AgreementStatus:
     terms = agreement.terms
     today = periods.day_of(now, agreement.zone)
     bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
@@ -264,13 +271,14 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
             days.add(day)
             due[delete_by] += 1
     following = min(due, default=None)
+    destroyed_on = key_destroyed_on(site, agreement)
     return AgreementStatus(
         agreement=agreement.id,
         version=terms.version,
         title=terms.title,
         starts=terms.starts,
         ends=terms.ends,
-        in_force=terms.starts <= today <= terms.ends,
+        in_force=closed_at is None and terms.starts <= today <= terms.ends,
         bundles=len(bundles),
         rows=rows,
         days=len(days),
@@ -280,12 +288,15 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         next_deletion=following,
         next_deletion_days=due[following] if following is not None else 0,
         timezone=agreement.zone.key,
-        linkage_key=agreement.id in secret_names(site.db, LINKAGE),
+        linkage_key=destroyed_on is None and agreement.id in secret_names(site.db, LINKAGE),
+        closed_on=None if closed_at is None else periods.day_of(closed_at, agreement.zone),
+        key_destroyed_on=destroyed_on,
     )
 
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
     keys = frozenset(holdings.onetime_places(site.db))
+    closed = {item.id: item.closed_at for item in catalogue.agreements(site.db, None)}
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
@@ -299,7 +310,14 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             if known.direction == "made" and (known.digest, item.first.isoformat()) not in keys
         }
         windows = tuple(
-            _window(request, item, agreement, now, is_used=item.first in used, is_lost=item.first in lost)
+            _window(
+                item,
+                min(request.closes(item, agreement), closed[known.agreement] or agreement.ended),
+                agreement,
+                now,
+                is_used=item.first in used,
+                is_lost=item.first in lost,
+            )
             for item in request.windows
         )
         states = Counter(item.state for item in windows)
@@ -317,9 +335,8 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
 
 
 def _window(
-    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
+    window: RequestedWindow, until: datetime, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
 ) -> WindowStatus:
-    until = request.closes(window, agreement)
     state: Literal["answered", "open", "waiting", "expired", "lost"] = "open"
     if is_used:
         state = "answered"
