@@ -30,6 +30,7 @@ RUNS = [
     (("partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 1, 2, 16),
     (("pseudonymise",), 1, 2, 12),
     (("purge",), 1, 1, 10),
+    (("close", "close, force", "key destroy"), 1, 2, 40),
 ]
 
 

@@ -360,6 +360,28 @@ def test_a_forces_files_go_from_its_own_directories_and_others_are_named_until_t
     assert [world.cli(LANCS, *words) for words in (["purge"], ["status"], ["close", AGREEMENT])] == [0, 0, 0]
 
 
+def test_files_in_the_clear_go_first_and_a_run_that_died_after_them_is_finished_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = world.lancs.paths.outbox / "october.anpr.zip"
+    shutil.move(world.export(), out)
+    site = world.lancs
+    with site.transaction():
+        for item in holdings.registered(site.db, site.vault):
+            holdings.forget_registered(site.db, item.path)
+        bundle = holdings.Registered(str(out), "output", AGREEMENT, "reads", DAYS[0], NOW)
+        records.put(site.db, bundle, site.vault)
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "close", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            close(site)
+    assert not out.exists()
+    assert secret_names(site.db, agreements.LINKAGE) == (AGREEMENT,)
+    result = close(site)
+    assert (result.again, result.certificate.files.deleted) == (False, 1)
+    assert holdings.registered(site.db, site.vault) == ()
+
+
 # --- the linkage key
 
 
