@@ -49,6 +49,8 @@ def terms_lines(found: Sequence[AgreementTerms]) -> list[Line]:
     lines: list[Line] = []
     for item in found:
         lines += [*([""] if lines else []), *item.lines, f"digest       {item.digest}"]
+        if item.closed_on is not None:
+            lines.append(f"closed       on {item.closed_on}: it is in force at this site no more")
     return lines or ["no agreement yet", "next: anpr-share agreement sign FILE -o OUT, and then accept it"]
 
 
@@ -77,5 +79,6 @@ def destroyed_lines(result: DestroyedKey) -> list[Line]:
     return [
         f"destroyed the linkage key of {result.agreement} at this site, for good",
         "what was shared under it stays what it was: pseudonymised personal data at whoever holds it",
-        "next: destroy copies of vault.db in backups, which hold the key still; other forces destroy theirs themselves",
+        "next: delete key shares that lie about, and copies of vault.db in backups: they hold the key still",
+        "other forces of the agreement destroy theirs themselves",
     ]

@@ -74,7 +74,9 @@ def close_lines(result: CloseResult) -> list[Line]:
     if said.role == "university":
         lines.append("next: tell each force: anpr-share receipt create --to FORCE -o OUT; and send it the certificate")
     else:
-        lines.append("next: destroy copies of vault.db in backups, which hold the linkage key still")
+        lines.append(
+            "next: delete key shares that lie about, and copies of vault.db in backups: they hold the key still"
+        )
     return lines
 
 

@@ -94,12 +94,12 @@ def status_lines(result: StatusResult) -> list[Line]:
 
 
 def _agreement_lines(item: AgreementStatus, role: str) -> list[Line]:
-    state = "in force" if item.in_force else "NOT in force"
+    state = "in force," if item.in_force else "NOT in force,"
     if item.closed_on is not None:
-        state = f"closed on {item.closed_on}"
+        state = f"closed on {item.closed_on}; was to run"
     lines: list[Line] = [
         f"{item.agreement} version {item.version}: {item.title}",
-        f"  {state}, {item.starts} to {item.ends}, days as in {item.timezone}",
+        f"  {state} {item.starts} to {item.ends}, days as in {item.timezone}",
     ]
     if role == "police":
         lines.append(f"  {count(item.bundles, 'bundle')} exported")

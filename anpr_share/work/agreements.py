@@ -66,7 +66,7 @@ class AcceptResult:
 
 @dataclass(frozen=True, slots=True)
 class AgreementTerms:
-    """One agreement as recorded."""
+    """One agreement as recorded; ``closed_on`` if it was closed here."""
 
     agreement: str
     version: int
@@ -75,6 +75,7 @@ class AgreementTerms:
     starts: date
     ends: date
     lines: tuple[str, ...]
+    closed_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,12 +423,9 @@ def _record(site: OpenSite, identifier: str | None) -> catalogue.AcceptedAgreeme
 def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerms, ...]:
     """The version accepted last of one agreement, or of all. Raises :class:`PolicyError` for an unknown id."""
     found = []
-    every = (
-        [agreements.parse(record.envelope) for record in catalogue.agreements(site.db, site.vault)]
-        if identifier is None
-        else [recorded(site, identifier)]
-    )
-    for agreement in every:
+    every = catalogue.agreements(site.db, site.vault) if identifier is None else [_record(site, identifier)]
+    for record in every:
+        agreement = agreements.parse(record.envelope)
         terms = agreement.terms
         found.append(
             AgreementTerms(
@@ -438,6 +436,7 @@ def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerm
                 terms.starts,
                 terms.ends,
                 tuple(describe(agreement)),
+                None if record.closed_at is None else day_of(record.closed_at, agreement.zone),
             )
         )
     return tuple(found)

@@ -235,5 +235,6 @@ def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> 
             continue
         for window in request.windows:
             here = (known.digest, window.first.isoformat()) in keys
-            if here and at >= request.closes(window, agreement):
+            # A bundle under a version that was replaced is refused, whenever it comes.
+            if here and (request.agreement != agreement.digest or at >= request.closes(window, agreement)):
                 yield known.digest, window.first

@@ -296,13 +296,16 @@ def _agreement(
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
     keys = frozenset(holdings.onetime_places(site.db))
-    closed = {item.id: item.closed_at for item in catalogue.agreements(site.db, None)}
+    in_force = {item.id: item for item in catalogue.agreements(site.db, None)}
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
         if record is None:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
+        last = in_force[known.agreement]
+        over = [agreement.ended, *([last.closed_at] if last.closed_at is not None else [])]
+        over += [last.accepted_at] if last.digest != request.agreement else []
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
         lost = {
             item.first
@@ -312,7 +315,7 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
         windows = tuple(
             _window(
                 item,
-                min(request.closes(item, agreement), closed[known.agreement] or agreement.ended),
+                min(request.closes(item, agreement), *over),
                 agreement,
                 now,
                 is_used=item.first in used,

@@ -12,7 +12,7 @@ from anpr_share.documents.draft import parse_draft
 from anpr_share.errors import PolicyError, UsageError
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements, amending, closing, partners, purging, reading, receipting
+from anpr_share.work import agreements, amending, closing, partners, purging, reading, receipting, status
 from tests.support.exchange import AGREEMENT, LANCS, READS, TARGETS, UNI, WYP, World
 
 ALL = (LANCS, WYP, UNI)
@@ -214,6 +214,19 @@ def test_under_a_clock_that_leapt_it_is_accepted_and_hidden_and_nothing_is_destr
     assert "the clock is far past the last line" in said
     assert len(held_days(summer)) == 7
     assert len(reading.scan(summer.uni, "reads", purpose="counting").collect()) == 6
+
+
+def test_what_was_asked_under_the_version_before_is_answered_no_more_and_its_key_goes(world: World) -> None:
+    bundle = world.export()
+    file = next_version(world, reads__retention="P90D")
+    world.close()
+    assert world.cli(UNI, "agreement", "accept", file) == 0
+    assert holdings.onetime_places(world.uni.db) == ()
+    assert [window.state for item in status.status(world.uni).requests for window in item.windows] == ["expired"]
+    with pytest.raises(PolicyError, match="another version of the agreement"):
+        world.load(bundle)
+    agreements.accept(world.lancs, file.read_bytes())
+    world.load(world.export(world.request()))
 
 
 def test_a_limit_that_is_only_longer_on_paper_keeps_what_was_already_gone_gone(summer: World) -> None:

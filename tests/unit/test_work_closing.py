@@ -206,6 +206,17 @@ def test_what_was_overdue_already_is_not_made_to_look_in_time(world: World) -> N
     assert due["2026-10-02"] == world.clock.now
 
 
+def test_its_terms_are_still_shown_and_that_it_was_closed(held: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [item.closed_on for item in agreements.listed(held.uni)] == [None]
+    close(held.uni)
+    assert [item.closed_on for item in agreements.listed(held.uni, AGREEMENT)] == [NOW.date()]
+    held.close()
+    assert [held.cli(UNI, *words) for words in (["agreement", "show"], ["status"], ["ledger", "verify"])] == [0, 0, 0]
+    said = capsys.readouterr().out
+    assert f"closed       on {NOW.date()}: it is in force at this site no more" in said
+    assert f"  closed on {NOW.date()}; was to run 2026-09-01 to 2027-12-31" in said
+
+
 def test_status_says_so_and_warns_of_nothing(held: World) -> None:
     close(held.uni)
     [item] = (told := status.status(held.uni)).agreements
