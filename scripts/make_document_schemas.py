@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anpr_share.documents.agreement import AgreementPayload
+from anpr_share.documents.certificate import Certificate
 from anpr_share.documents.identity import IdentityPayload
 from anpr_share.documents.keyshare import KeyShare
 from anpr_share.documents.manifest import Manifest, Sealed
@@ -35,6 +36,7 @@ MODELS: dict[str, type[Document]] = {
     "receipt": Receipt,
     "notice": Notice,
     "notice-content": NoticeContent,
+    "certificate": Certificate,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command, group
-from anpr_share.cli.opening import asking, document, identity, opened
+from anpr_share.cli.opening import asking, destroy_expired, document, identity, opened
 from anpr_share.reports.terminal import Verbatim
 
 
@@ -23,11 +23,13 @@ def register(program: typer.Typer) -> None:
     command(agreement, "sign", example="anpr-share agreement sign draft.toml -o signed.json")(agreement_sign)
     command(agreement, "accept", example="anpr-share agreement accept agreement.json")(agreement_accept)
     command(agreement, "show", example="anpr-share agreement show msv-example")(agreement_show)
+    command(agreement, "amend", example="anpr-share agreement amend msv-example > next.toml")(agreement_amend)
     program.add_typer(agreement, rich_help_panel="Exchange")
     key = group("key", "Linkage keys, which only police sites hold.")
     example = "anpr-share key accept msv-example-1-southshire-police.keyshare.json"
     command(key, "accept", example=example)(key_accept)
     command(key, "list", example="anpr-share key list")(key_list)
+    command(key, "destroy", example="anpr-share key destroy msv-example --site north")(key_destroy)
     program.add_typer(key, rich_help_panel="Exchange")
 
 
@@ -78,13 +80,17 @@ def agreement_accept(
 ) -> Outcome:
     """Put a fully signed agreement in force at this site.
 
-    The first police party makes the linkage key, and a key share for each other force in outbox/.
+    The first police party makes the linkage key, and a key share for each other force in outbox/. What is held past
+    the limits of a new version is destroyed at once.
     """
+    from dataclasses import replace
+
     from anpr_share.reports.agreements import accept_lines
     from anpr_share.work import agreements
 
     with opened(invocation) as site:
         result = agreements.accept(site, document(file))
+        result = replace(result, expired=destroy_expired(site))
     return Outcome(result, lines=accept_lines(result))
 
 
@@ -100,6 +106,28 @@ def agreement_show(
     with opened(invocation, unlock=False) as site:
         found = agreements.listed(site, agreement)
     return Outcome(found, lines=terms_lines(found))
+
+
+def agreement_amend(
+    invocation: Invocation,
+    *,
+    agreement: Annotated[str, typer.Argument(metavar="ID", help="The agreement's id.")],
+    party: Annotated[
+        list[Path], typer.Option(metavar="IDENTITY", help="The identity.json of a party that joins; once for each.")
+    ] = [],  # noqa: B006 # typer reads it, and nobody changes it
+) -> Outcome:
+    """Print a draft of the next version of an agreement.
+
+    More parties, a shorter limit, an earlier end; tokens stay. Edit it, have every party sign and accept it. Needs no
+    passphrase.
+    """
+    from anpr_share.work import amending
+
+    with opened(invocation, unlock=False) as site:
+        result = amending.amend(site, agreement, [identity(path) for path in party])
+    for name in result.replaced:
+        invocation.say(f"{name} is listed with the new identity that is pinned here")
+    return Outcome(result, lines=[Verbatim(result.text.rstrip("\n"))])
 
 
 def key_accept(
@@ -130,3 +158,21 @@ def key_list(invocation: Invocation) -> Outcome:
     with opened(invocation) as site:
         result = agreements.list_keys(site)
     return Outcome(result, lines=key_lines(result))
+
+
+def key_destroy(
+    invocation: Invocation,
+    *,
+    agreement: Annotated[str, typer.Argument(metavar="AGREEMENT", help="The agreement's id.")],
+) -> Outcome:
+    """Destroy an agreement's linkage key here, for good.
+
+    Police only. Nothing more can be exported or pseudonymised under it at this site; what was shared stays as it is.
+    Does not ask.
+    """
+    from anpr_share.reports.agreements import destroyed_lines
+    from anpr_share.work import closing
+
+    with opened(invocation) as site:
+        result = closing.destroy_key(site, agreement)
+    return Outcome(result, lines=destroyed_lines(result))

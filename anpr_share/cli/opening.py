@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from anpr_share.cli.common import Invocation
     from anpr_share.documents.identity import Identity
     from anpr_share.site.opened import OpenSite
+    from anpr_share.work.purging import PurgeResult
 
 SITE_VARIABLE = "ANPR_SHARE_SITE"
 _MAX_DOCUMENT = 16 * 1024 * 1024
@@ -45,7 +47,17 @@ def opened(invocation: Invocation, *, unlock: bool = True, expire: bool = True) 
                 terminal.warn(f"{spoken_name(path)}, of an interrupted command, was removed before it was finished")
 
 
-def _expire(site: OpenSite) -> None:
+def destroy_expired(site: OpenSite) -> PurgeResult | None:
+    """Destroy what a command has let expire, and say what that was; None if nothing was, or the clock has leapt."""
+    from anpr_share.work import purging
+
+    due = purging.preview(site)
+    anything = due.days or due.windows or due.files or due.elsewhere
+    return replace(due, dry_run=False) if anything and _expire(site) else None
+
+
+def _expire(site: OpenSite) -> bool:
+    """Destroy what has expired; False if the clock has leapt, and so nothing was done."""
     from anpr_share.work import purging
 
     try:
@@ -53,12 +65,13 @@ def _expire(site: OpenSite) -> None:
     except StorageError as error:
         # Its keys are gone: what is left of it may wait, and the command need not.
         terminal.warn(f"{error.message}; {error.hint}")
-        return
+        return True
     if not done:
         terminal.warn(
             "the clock is far past the last line of the ledger, so nothing that has expired was destroyed; if it is "
             "right: anpr-share purge --confirm-date DAY"
         )
+    return done
 
 
 def document(path: Path) -> bytes:

@@ -1,8 +1,9 @@
-"""Commands about deletion: ``purge``, ``schedule``."""
+"""Commands about deletion: ``purge``, ``schedule``, ``close``."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def register(program: typer.Typer) -> None:
     """Add the commands to the program."""
     command(program, "purge", panel="Site", example="anpr-share purge --dry-run --site university")(purge)
     command(program, "schedule", panel="Site", example="anpr-share schedule --site university")(schedule)
+    command(program, "close", panel="Site", example="anpr-share close msv-example --site university")(close)
 
 
 def purge(
@@ -57,3 +59,28 @@ def schedule(invocation: Invocation) -> Outcome:
     with opened(invocation, unlock=False) as site:
         result = scheduling.schedule(program, site.paths.root, site.identity.site, operating_system_account())
     return Outcome(result, lines=schedule_lines(result))
+
+
+def close(
+    invocation: Invocation,
+    *,
+    agreement: Annotated[str, typer.Argument(metavar="AGREEMENT", help="The agreement's id.")],
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="The certificate; else outbox/AGREEMENT.certificate.json.")
+    ] = None,
+    backups: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What became of backups and other copies; is signed.")
+    ] = None,
+    witness: Annotated[str | None, typer.Option(metavar="NAME", help="Who saw it done; is signed.")] = None,
+) -> Outcome:
+    """End an agreement here: destroy its data and keys, for good.
+
+    Does not ask. Writes the certificate of destruction, which run once more it only writes again. Exit code 1 if files
+    of the agreement lie where only a person may delete them.
+    """
+    from anpr_share.reports.retention import close_lines
+    from anpr_share.work import closing
+
+    with opened(invocation) as site:
+        result = closing.close(site, agreement, certificate, backups=backups, witness=witness)
+    return Outcome(result, lines=close_lines(result), answer=not result.elsewhere)

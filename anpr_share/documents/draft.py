@@ -67,7 +67,7 @@ columns = {columns}
 # How exact the times are: "1s", "1m", "15m", "1h" or "1d". Coarser times identify fewer people.
 resolution = {resolution}
 # How long a read may be kept, counted from the day on which it was captured: P1M to P12M (months) or P1D to P365D
-# (days). From then on anpr-share shows it to nobody; this version leaves it to the sites to delete the files.
+# (days). From then on anpr-share shows it to nobody, and destroys it.
 retention = {retention}
 # To keep only some of the vehicles, chosen by chance: 0.05 keeps 1 vehicle in 20, the same ones in every force, and
 # every vehicle of the targets table.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from anpr_share.reports.terminal import Table, Verbatim
+from anpr_share.reports.terminal import Table, Verbatim, near
 from anpr_share.reports.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anpr_share.reports.terminal import Line
+    from anpr_share.work.closing import CloseResult
     from anpr_share.work.purging import DueDay, PurgeResult
     from anpr_share.work.scheduling import Schedule
 
@@ -20,6 +21,14 @@ _LATER_SHOWN = 6
 
 def purge_lines(result: PurgeResult) -> list[Line]:
     """What a purge destroyed, or would, and when the rest goes."""
+    lines = gone_lines(result)
+    if not (result.days or result.windows or result.files):
+        lines.insert(0, "nothing has expired here")
+    return [*lines, *_later(result.later)]
+
+
+def gone_lines(result: PurgeResult) -> list[Line]:
+    """What was destroyed, or would be, and what a person must delete."""
     done = "would be destroyed" if result.dry_run else "destroyed"
     lines: list[Line] = []
     if result.days:
@@ -28,10 +37,47 @@ def purge_lines(result: PurgeResult) -> list[Line]:
     if result.windows:
         lines.append(f"{done}: one-time keys of {count(result.windows, 'window')} that nobody can answer any more")
     lines += [f"{'would be deleted' if result.dry_run else 'deleted'}: {name}" for name in result.files]
-    if not lines:
-        lines.append("nothing has expired here")
-    lines += [f"overdue: {name} lies outside of this site: delete it yourself" for name in result.elsewhere]
-    return [*lines, *_later(result.later)]
+    return [*lines, *_elsewhere(result.elsewhere)]
+
+
+def _elsewhere(names: Sequence[str]) -> list[Line]:
+    return [f"overdue: {name} lies outside of this site: delete it yourself" for name in names]
+
+
+def close_lines(result: CloseResult) -> list[Line]:
+    """The certificate in words, and what is left for a person to do."""
+    said = result.certificate
+    early = f", before its end ({result.ends})" if result.closed_on <= result.ends else ""
+    how = "was closed here" if result.again else "closed"
+    verb = "loaded" if said.role == "university" else "exported"
+    lines: list[Line] = [
+        f"{said.agreement_id} version {said.version}: {how} on {result.closed_on}{early}",
+        f"certificate of destruction: {near(result.path)}",
+        f"  digest     {result.digest}",
+        f"  by         {said.site} ({said.role}), {said.person.actor or said.person.account}",
+        f"  witness    {said.witness or 'none named'}",
+    ]
+    span = f", capture days {said.first} to {said.last}" if said.first is not None else ""
+    lines.append(f"  bundles    {len(said.bundles):,} {verb}{span}")
+    for table in said.tables:
+        gone = f"; destroyed before: {table.destroyed_before:,}, now: {table.destroyed_now:,}"
+        lines.append(f"  {table.table:<10} {table.rows:,} rows {verb}{gone if said.role == 'university' else ''}")
+    keys = said.keys
+    lines += [
+        f"  keys       {count(keys.day_keys, 'day key')}, {count(keys.onetime_keys, 'one-time key')} destroyed"
+        + (", and the linkage key" if keys.linkage_key else ""),
+        f"  files      {said.files.deleted:,} deleted, {said.files.elsewhere:,} elsewhere",
+        f"  method     {said.method}",
+        f"  backups    {said.backups or 'nothing said; anything in them is still to be destroyed'}",
+    ]
+    lines += _elsewhere(result.elsewhere)
+    if said.role == "university":
+        lines.append("next: tell each force: anpr-share receipt create --to FORCE -o OUT; and send it the certificate")
+    else:
+        lines.append(
+            "next: delete key shares that lie about, and copies of vault.db in backups: they hold the key still"
+        )
+    return lines
 
 
 def _table(days: Sequence[DueDay]) -> Table:

@@ -110,14 +110,19 @@ def _last_purge(result: StatusResult) -> str:
 
 
 def _agreement_lines(item: AgreementStatus, role: str, now: datetime) -> list[Line]:
-    state = "in force" if item.in_force else "NOT in force"
+    state = "in force," if item.in_force else "NOT in force,"
+    if item.closed_on is not None:
+        state = f"closed on {item.closed_on}; was to run"
     lines: list[Line] = [
         f"{item.agreement} version {item.version}: {item.title}",
-        f"  {state}, {item.starts} to {item.ends}, days as in {item.timezone}",
+        f"  {state} {item.starts} to {item.ends}, days as in {item.timezone}",
     ]
     if role == "police":
         lines.append(f"  {count(item.bundles, 'bundle')} exported")
-        lines.append(f"  the linkage key is {'' if item.linkage_key else 'NOT '}here")
+        if item.key_destroyed_on is not None:
+            lines.append(f"  the linkage key was destroyed here on {item.key_destroyed_on}")
+        else:
+            lines.append(f"  the linkage key is {'' if item.linkage_key else 'NOT '}here")
         return lines
     live = [found for found in item.held if found.next_deletion is not None]
     if not live:

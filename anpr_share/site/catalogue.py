@@ -44,7 +44,11 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedAgreement:
-    """One version of an agreement, with every party's signature; ``closed_at`` once it was wound up."""
+    """One version of an agreement, with every party's signature.
+
+    ``closed_at`` of the version in force is when all was destroyed here, ``key_destroyed_at`` of the one in force then
+    when the linkage key was.
+    """
 
     TABLE: ClassVar[str] = "agreement"
     KEY: ClassVar[tuple[str, ...]] = ("id", "version")
@@ -56,6 +60,7 @@ class AcceptedAgreement:
     envelope: bytes
     accepted_at: datetime
     closed_at: datetime | None = None
+    key_destroyed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,30 @@ def accept(connection: Connection, vault: Vault, record: AcceptedAgreement) -> N
     if held is not None and held.closed_at is not None:
         raise PolicyError("this agreement was closed", hint="data sharing goes on under a new agreement, with a new id")
     add(connection, record, vault)
+
+
+def close(connection: Connection, vault: Vault, identifier: str, at: datetime) -> None:
+    """Mark an agreement as closed, inside the caller's transaction: no version replaces the one in force any more."""
+    put(connection, replace(_held(connection, vault, identifier), closed_at=at), vault)
+
+
+def key_destroyed_at(connection: Connection, vault: Vault | None, identifier: str) -> datetime | None:
+    """When the linkage key of an agreement was destroyed here, under whichever version; None if it never was."""
+    versions = agreement_versions(connection, vault, identifier)
+    return next((item.key_destroyed_at for item in versions if item.key_destroyed_at is not None), None)
+
+
+def mark_key_destroyed(connection: Connection, vault: Vault, identifier: str, at: datetime) -> None:
+    """Record that the linkage key is gone for good, inside the caller's transaction. The first time is kept."""
+    if key_destroyed_at(connection, vault, identifier) is None:
+        put(connection, replace(_held(connection, vault, identifier), key_destroyed_at=at), vault)
+
+
+def _held(connection: Connection, vault: Vault, identifier: str) -> AcceptedAgreement:
+    held = agreement(connection, vault, identifier)
+    if held is None:
+        raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
+    return held
 
 
 def record_request(connection: Connection, vault: Vault, record: KnownRequest, windows: tuple[Window, ...]) -> None:

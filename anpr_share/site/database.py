@@ -41,7 +41,7 @@ SCHEMAS = {
             status TEXT NOT NULL CHECK (status IN ('pinned', 'revoked')), pinned_at TEXT NOT NULL,
             {_AUTHENTICATED}) STRICT""",
         f"""CREATE TABLE agreement (id TEXT NOT NULL, version INTEGER NOT NULL, digest TEXT NOT NULL UNIQUE,
-            envelope BLOB NOT NULL, accepted_at TEXT NOT NULL, closed_at TEXT,
+            envelope BLOB NOT NULL, accepted_at TEXT NOT NULL, closed_at TEXT, key_destroyed_at TEXT,
             {_AUTHENTICATED}, PRIMARY KEY (id, version)) STRICT""",
         f"""CREATE TABLE request (digest TEXT PRIMARY KEY, agreement TEXT NOT NULL, partner TEXT NOT NULL,
             direction TEXT NOT NULL CHECK (direction IN ('made', 'received')), envelope BLOB NOT NULL,

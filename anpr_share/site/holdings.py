@@ -189,6 +189,19 @@ class KnownNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownCertificate:
+    """The signed certificate of destruction that the closing of an agreement left."""
+
+    TABLE: ClassVar[str] = "certificate"
+    KEY: ClassVar[tuple[str, ...]] = ("agreement",)
+    AUTHENTICATED: ClassVar[bool] = False
+
+    agreement: str
+    envelope: bytes
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A bundle file that was refused. ``id`` is any unique text, ``receipt`` the digest of the one that reported it."""
 
@@ -376,6 +389,17 @@ def deleted_places(connection: Connection) -> frozenset[KeyPlace]:
     """The days that were destroyed, and whose keys are gone."""
     rows = connection.rows("SELECT agreement, tbl, day, bundle FROM deletion")
     return frozenset(KeyPlace(*row) for row in rows) - frozenset(key_places(connection))
+
+
+def deleted_rows(connection: Connection, agreement: str) -> dict[str, int]:
+    """How many rows of each table of an agreement were destroyed so far."""
+    query = "SELECT tbl, sum(rows) FROM deletion WHERE agreement = ? GROUP BY tbl"
+    return dict(connection.rows(query, agreement))
+
+
+def certificate(connection: Connection, agreement: str) -> KnownCertificate | None:
+    """The certificate of an agreement that was closed here."""
+    return one(connection, KnownCertificate, None, "agreement = ?", agreement)
 
 
 def unreported_refusals(connection: Connection, partner: str) -> tuple[Refusal, ...]:

@@ -156,6 +156,12 @@ class Vault:
         return None if row is None else self.unwrap((kind, name), row[0])
 
 
+def destroy_secret(connection: Connection, kind: str, name: str) -> bool:
+    """Delete a named secret, inside the caller's transaction; it is not read. Says whether it was there."""
+    deleted = connection.execute("DELETE FROM vault.secret WHERE kind = ? AND name = ?", (kind, name))
+    return deleted.rowcount > 0
+
+
 def secret_names(connection: Connection, kind: str) -> tuple[str, ...]:
     """The names of the secrets of one kind, in order; needs no passphrase."""
     return tuple(row[0] for row in connection.rows("SELECT name FROM vault.secret WHERE kind = ? ORDER BY name", kind))

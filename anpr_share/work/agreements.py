@@ -21,7 +21,7 @@ from anpr_share.documents.identity import Identity, spoken
 from anpr_share.documents.keys import seal
 from anpr_share.documents.model import LedgerHead, write
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
-from anpr_share.periods import Duration
+from anpr_share.periods import Duration, day_of
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
@@ -30,6 +30,8 @@ from anpr_share.site.vault import secret_names
 from anpr_share.wording import may_identify
 from anpr_share.work import partners
 from anpr_share.work.partners import Confirm
+from anpr_share.work.purging import PurgeResult
+from anpr_share.work.verifying import require_open
 
 LINKAGE = "linkage"
 _RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
@@ -49,18 +51,22 @@ class SignResult:
 
 @dataclass(frozen=True, slots=True)
 class AcceptResult:
-    """An agreement now in force here; ``key_made`` if this site made the linkage key; ``shares`` to hand on."""
+    """An agreement now in force here; ``key_made`` if this site made the linkage key; ``shares`` to hand on.
+
+    ``expired`` is what was destroyed at once because its limits are shorter, where anything was.
+    """
 
     agreement: str
     version: int
     digest: str
     key_made: bool
     shares: tuple[Path, ...]
+    expired: PurgeResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementTerms:
-    """One agreement as recorded."""
+    """One agreement as recorded; ``closed_on`` if it was closed here."""
 
     agreement: str
     version: int
@@ -69,14 +75,18 @@ class AgreementTerms:
     starts: date
     ends: date
     lines: tuple[str, ...]
+    closed_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyResult:
-    """A linkage key that this site holds; ``check`` tells two keys apart and says nothing about either."""
+    """A linkage key that this site holds, or did: ``check`` tells two keys apart and says nothing about either, and is
+    None of one that was destroyed, with the day on which it was.
+    """
 
     agreement: str
-    check: str
+    check: str | None
+    destroyed_on: date | None = None
 
 
 def sign(site: OpenSite, data: bytes, out: Path, confirm: Confirm) -> SignResult:
@@ -171,6 +181,7 @@ def accept(site: OpenSite, data: bytes) -> AcceptResult:
                 hint="sign the agreement at this site first, which shows every fingerprint",
             )
         held = catalogue.agreement(site.db, site.require_vault(), agreement.id)
+        require_open(agreement, held.closed_at if held is not None else None)
         makes_key = _hands_on_the_key(site, agreement)
         if held is not None and held.digest == agreement.digest:
             # A command that was killed after the agreement was recorded may not have written every share.
@@ -318,6 +329,11 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
             hint="ask the first force for a new share, and do not use this one",
         )
     with site.writing():
+        if (day := key_destroyed_on(site, agreement)) is not None:
+            raise PolicyError(
+                f"the linkage key of {agreement.id} was destroyed here on {day}, and that is final",
+                hint="delete the share; the other forces of the agreement may go on without this one",
+            )
         held = _linkage_secret(site, agreement.id)
         if held is not None and held != secret:
             raise PolicyError("another linkage key of this agreement is held here already", hint="ask the first force")
@@ -331,18 +347,28 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
 
 
 def list_keys(site: OpenSite) -> tuple[KeyResult, ...]:
-    """The linkage keys that this site holds."""
+    """The linkage keys that this site holds, and those that were destroyed here."""
     if site.identity.role != "police":
         raise PolicyError(
             "a university never holds a linkage key",
             hint="two forces compare theirs: without the key a token says nothing about a plate",
         )
-    return tuple(KeyResult(name, linkage_key(site, name).check) for name in secret_names(site.db, LINKAGE))
+    known = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
+    gone = {name: day for name, agreement in known.items() if (day := key_destroyed_on(site, agreement)) is not None}
+    return tuple(
+        KeyResult(name, None, gone[name]) if name in gone else KeyResult(name, linkage_key(site, name).check)
+        for name in sorted({*secret_names(site.db, LINKAGE), *gone})
+    )
 
 
 def linkage_key(site: OpenSite, agreement: str) -> LinkageKey:
     """The linkage key of an agreement. Raises :class:`LockedError` if it is not here."""
     secret = _linkage_secret(site, agreement)
+    if secret is None and (day := key_destroyed_on(site, recorded(site, agreement))) is not None:
+        raise LockedError(
+            f"the linkage key of {agreement} was destroyed here on {day}",
+            hint="nothing more can be linked here; what goes on needs an agreement of its own, with another id",
+        )
     if secret is None:
         raise LockedError(
             f"the linkage key of {agreement} is not at this site",
@@ -352,36 +378,58 @@ def linkage_key(site: OpenSite, agreement: str) -> LinkageKey:
 
 
 def _linkage_secret(site: OpenSite, agreement: str) -> bytes | None:
+    """The linkage key; one that a backup of vault.db brought back after it was destroyed is as good as gone."""
+    if catalogue.key_destroyed_at(site.db, site.vault, agreement) is not None:
+        return None
     return site.require_vault().get_secret(site.db, LINKAGE, agreement)
 
 
-def current(site: OpenSite, identifier: str | None) -> Agreement:
-    """The version of an agreement that was accepted last; without an id, that of the only one that this site has.
+def key_destroyed_on(site: OpenSite, agreement: Agreement) -> date | None:
+    """The day on which the linkage key of an agreement was destroyed here, if it was."""
+    at = catalogue.key_destroyed_at(site.db, site.vault, agreement.id)
+    return None if at is None else day_of(at, agreement.zone)
 
-    Whether today lies between its dates is for ``verifying.require_in_force`` to say.
+
+def current(site: OpenSite, identifier: str | None) -> Agreement:
+    """The version of an agreement that was accepted last; without an id, that of the only one that is not closed.
+
+    Raises :class:`PolicyError` if it was closed here. Whether today lies between its dates is for
+    ``verifying.require_in_force`` to say.
     """
+    if identifier is None:
+        open_ = [item for item in catalogue.agreements(site.db, site.vault) if item.closed_at is None]
+        identifier = open_[0].id if len(open_) == 1 else None
+    held = _record(site, identifier)
+    agreement = agreements.parse(held.envelope)
+    require_open(agreement, held.closed_at)
+    return agreement
+
+
+def recorded(site: OpenSite, identifier: str | None) -> Agreement:
+    """As :func:`current`, and of an agreement that was closed too: for what is told of it, and never for its data."""
+    return agreements.parse(_record(site, identifier).envelope)
+
+
+def _record(site: OpenSite, identifier: str | None) -> catalogue.AcceptedAgreement:
     if identifier is None:
         every = catalogue.agreements(site.db, site.vault)
         if len(every) != 1:
             raise UsageError(
                 f"this site has {len(every)} agreements", hint="name one: anpr-share agreement show lists them"
             )
-        return agreements.parse(every[0].envelope)
+        return every[0]
     held = catalogue.agreement(site.db, site.vault, identifier)
     if held is None:
         raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
-    return agreements.parse(held.envelope)
+    return held
 
 
 def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerms, ...]:
     """The version accepted last of one agreement, or of all. Raises :class:`PolicyError` for an unknown id."""
     found = []
-    every = (
-        [agreements.parse(record.envelope) for record in catalogue.agreements(site.db, site.vault)]
-        if identifier is None
-        else [current(site, identifier)]
-    )
-    for agreement in every:
+    every = catalogue.agreements(site.db, site.vault) if identifier is None else [_record(site, identifier)]
+    for record in every:
+        agreement = agreements.parse(record.envelope)
         terms = agreement.terms
         found.append(
             AgreementTerms(
@@ -392,6 +440,7 @@ def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerm
                 terms.starts,
                 terms.ends,
                 tuple(describe(agreement)),
+                None if record.closed_at is None else day_of(record.closed_at, agreement.zone),
             )
         )
     return tuple(found)

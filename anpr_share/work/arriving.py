@@ -225,6 +225,7 @@ def _standing(site: OpenSite, manifest: Manifest, sender: Identity) -> Standing:
             hint="anpr-share agreement accept FILE, once every party has signed it",
         )
     agreement = agreements.parse(record.envelope)
+    verifying.require_open(agreement, record.closed_at, step=5)
     known = catalogue.request(site.db, vault, manifest.request)
     if known is None or known.direction != "made":
         raise PolicyError(

@@ -8,13 +8,14 @@ comes here. A file is removed only from its place in the store, and only if its 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from anpr_share.files import storage_errors, sync_directory
 from anpr_share.site import holdings, records
 from anpr_share.site.holdings import DeletionReason, KeyPlace
+from anpr_share.site.layout import Paths
 from anpr_share.site.opened import OpenSite
 
 _PART_FILE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[0-9]{1,4}\.parquet", re.ASCII)
@@ -47,6 +48,22 @@ def remove_erased(site: OpenSite) -> None:
             for directory in store.glob(pattern):
                 if directory.relative_to(store).parts in emptied and directory.resolve() == directory:
                     _remove_if_empty(directory)
+
+
+def is_ours(paths: Paths, path: Path) -> bool:
+    """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
+    return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
+        not path.is_symlink() and path.parent.resolve() == path.parent
+    )
+
+
+def delete_registered(paths: Iterable[Path]) -> None:
+    """Remove files under retention for which :func:`is_ours` holds. Raises :class:`StorageError`."""
+    with storage_errors("a file whose time is up cannot be deleted"):
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir():  # a site that was restored may have no inbox yet
+                sync_directory(path.parent)
 
 
 def _remove_if_empty(directory: Path) -> None:

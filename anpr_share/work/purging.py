@@ -10,7 +10,7 @@ and a wrong clock must not cost a year of data. From the confirmation on, time i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -22,15 +22,13 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.errors import PolicyError
-from anpr_share.files import storage_errors, sync_directory
 from anpr_share.periods import UNDATED, Duration, Now, utc_text
 from anpr_share.site import catalogue, holdings
-from anpr_share.site.holdings import KeyPlace
-from anpr_share.site.layout import Paths
+from anpr_share.site.holdings import DeletionReason, KeyPlace
 from anpr_share.site.ledger import CLOCK_CONFIRMED, Details
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
-from anpr_share.work.erasing import erase, leaves_files, remove_erased
+from anpr_share.work.erasing import delete_registered, erase, is_ours, leaves_files, remove_erased
 
 _LONGEST: Final = Duration(months=periods.MAX_MONTHS)
 _WESTERNMOST: Final = ZoneInfo("Etc/GMT+12")
@@ -146,12 +144,14 @@ class _Due:
 
     @classmethod
     def now(cls, site: OpenSite, at: datetime) -> _Due:
-        terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, site.vault)}
-        held = dict(_held(site, terms))
+        known = catalogue.agreements(site.db, site.vault)
+        terms = {item.id: agreements.parse(item.envelope) for item in known}
+        closed = {item.id for item in known if item.closed_at is not None}
+        held = dict(days_of(site, terms, holdings.key_places(site.db)))
         late = {
             item.path: item.agreement
             for item in holdings.registered(site.db, site.vault)
-            if terms[item.agreement].is_expired(item.tbl, item.day, at)
+            if item.agreement in closed or terms[item.agreement].is_expired(item.tbl, item.day, at)
         }
         ours = {name: agreement for name, agreement in late.items() if is_ours(site.paths, site.paths.root / name)}
         return cls(
@@ -174,38 +174,15 @@ class _Due:
         if not self.days and not self.windows:
             return
         with site.transaction():
-            together: defaultdict[tuple[str, str, str], list[DueDay]] = defaultdict(list)
-            for place, item in self.days.items():
-                erase(site, place, item.source, item.rows, "expired", due=item.due, now=self.at)
-                together[place.agreement, place.bundle, place.tbl].append(item)
-            for (agreement, bundle, table), items in together.items():
-                site.record("erasure", bundle, self._details(agreement, table, items))
-            for digest, first in self.windows:
-                holdings.destroy_onetime_key(site.db, digest, first)
-            for digest, count in Counter(digest for digest, _ in self.windows).items():
-                site.record("onetime-keys-destroyed", digest, {"windows": count})
-
-    def _details(self, agreement: str, table: str, items: Sequence[DueDay]) -> Details:
-        known = self.terms.get(agreement)
-        return {
-            "agreement": None if known is None else known.digest,
-            "days": tuple(sorted(item.day for item in items)),
-            "due": utc_text(min(item.due for item in items)),
-            "reason": "expired",
-            "rows": sum(item.rows for item in items),
-            "table": table,
-        }
+            destroy_days(site, self.terms, self.days, "expired", now=self.at)
+            destroy_windows(site, self.windows)
 
     def delete(self, site: OpenSite) -> None:
         """The files of what was destroyed, and registered ones in the site's own directories, then forgotten."""
         remove_erased(site)
         if not self.files:
             return
-        with storage_errors("a file whose time is up cannot be deleted"):
-            for path in (site.paths.root / name for name in self.files):
-                path.unlink(missing_ok=True)
-                if path.parent.is_dir():  # a site that was restored may have no inbox yet
-                    sync_directory(path.parent)
+        delete_registered(site.paths.root / name for name in self.files)
         with site.transaction():
             for name in self.files:
                 holdings.forget_registered(site.db, name)
@@ -224,13 +201,49 @@ class _Due:
         )
 
 
-def _held(site: OpenSite, terms: dict[str, Agreement]) -> Iterator[tuple[KeyPlace, DueDay]]:
-    """Every day whose key is here."""
+def destroy_days(
+    site: OpenSite,
+    terms: Mapping[str, Agreement],
+    days: Mapping[KeyPlace, DueDay],
+    reason: DeletionReason,
+    *,
+    now: datetime,
+) -> None:
+    """Destroy days and log it, a line for each table of a bundle, inside the caller's transaction."""
+    together: defaultdict[tuple[str, str, str], list[DueDay]] = defaultdict(list)
+    for place, item in days.items():
+        erase(site, place, item.source, item.rows, reason, due=item.due, now=now)
+        together[place.agreement, place.bundle, place.tbl].append(item)
+    for (agreement, bundle, table), items in together.items():
+        known = terms.get(agreement)
+        details: Details = {
+            "agreement": None if known is None else known.digest,
+            "days": tuple(sorted(item.day for item in items)),
+            "due": utc_text(min(item.due for item in items)),
+            "reason": reason,
+            "rows": sum(item.rows for item in items),
+            "table": table,
+        }
+        site.record("erasure", bundle, details)
+
+
+def destroy_windows(site: OpenSite, windows: Sequence[tuple[str, date]]) -> None:
+    """Destroy one-time keys, each of a request and its window's first day, and log it, inside the transaction."""
+    for digest, first in windows:
+        holdings.destroy_onetime_key(site.db, digest, first)
+    for digest, count in Counter(digest for digest, _ in windows).items():
+        site.record("onetime-keys-destroyed", digest, {"windows": count})
+
+
+def days_of(
+    site: OpenSite, terms: Mapping[str, Agreement], places: Iterable[KeyPlace]
+) -> Iterator[tuple[KeyPlace, DueDay]]:
+    """What is recorded of days of the store, and when each must go."""
     rows: Counter[KeyPlace] = Counter()
     for part in holdings.parts(site.db, site.vault):
         rows[part.place] += part.rows
     bundles = {item.id: item for item in holdings.bundles(site.db, site.vault, direction="loaded")}
-    for place in holdings.key_places(site.db):
+    for place in places:
         agreement, bundle = terms.get(place.agreement), bundles.get(place.bundle)
         if agreement is not None and bundle is not None:
             due = agreement.delete_by(place.tbl, agreement.counted_day(place.day, bundle.created, bundle.at))
@@ -254,12 +267,6 @@ def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> 
             continue
         for window in request.windows:
             here = (known.digest, window.first.isoformat()) in keys
-            if here and at >= request.closes(window, agreement):
+            # A bundle under a version that was replaced is refused, whenever it comes.
+            if here and (request.agreement != agreement.digest or at >= request.closes(window, agreement)):
                 yield known.digest, window.first
-
-
-def is_ours(paths: Paths, path: Path) -> bool:
-    """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
-    return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
-        not path.is_symlink() and path.parent.resolve() == path.parent
-    )

@@ -28,7 +28,7 @@ from anpr_share.site.store import LivePart, lazy_table, read_parts
 from anpr_share.site.vault import Vault
 from anpr_share.tables import schema as schemas
 from anpr_share.work.agreements import current
-from anpr_share.work.verifying import require_in_force
+from anpr_share.work.verifying import require_in_force, require_open
 
 TABLES = ("reads", "targets", "coverage")
 DURING = "during_offence"
@@ -233,7 +233,9 @@ def _agreement(connection: Connection, site: OpenSite, identifier: str) -> Agree
     record = catalogue.agreement(connection, site.require_vault(), identifier)
     if record is None:
         raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
-    return _parsed(record.envelope)
+    agreement = _parsed(record.envelope)
+    require_open(agreement, record.closed_at)
+    return agreement
 
 
 @lru_cache(maxsize=8)

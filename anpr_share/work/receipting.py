@@ -89,9 +89,9 @@ def deleted_day(item: holdings.Deletion) -> Deleted:
     )
 
 
-def reprint(site: OpenSite, path: Path, data: bytes) -> None:
-    """Write a recorded receipt once more. Raises :class:`StorageError` if another file has its place."""
-    with storage_errors("the receipt cannot be written"):
+def reprint(site: OpenSite, path: Path, data: bytes, what: str = "receipt") -> None:
+    """Write a recorded document once more. Raises :class:`StorageError` if another file has its place."""
+    with storage_errors(f"the {what} cannot be written"):
         if path.is_file() and path.read_bytes() == data:
             return
     with publication.publishing(site.db, site.paths, [path]) as files:
@@ -106,7 +106,7 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
         raise PolicyError(
             "only a university makes receipts", hint="a force takes them in: anpr-share receipt accept FILE"
         )
-    agreement = agreements.current(site, agreement_id)
+    agreement = agreements.recorded(site, agreement_id)
     force = agreement.party(to)
     if force is None or force.role != "police":
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
@@ -177,7 +177,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     dsse.verify(envelope, sender.signing)
     if receipt.recipient != site.identity.fingerprint:
         raise PolicyError("the receipt is for another force", hint="hand it to the force that it is for")
-    agreement = agreements.current(site, receipt.agreement_id)
+    agreement = agreements.recorded(site, receipt.agreement_id)
     party = agreement.identity(receipt.sender)
     if party is None or party.role != "university":
         raise PolicyError(

@@ -19,15 +19,15 @@ from anpr_share import periods
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
-from anpr_share.documents.request import Request, RequestedWindow
+from anpr_share.documents.request import RequestedWindow
 from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import spoken_name
-from anpr_share.work.agreements import LINKAGE
-from anpr_share.work.purging import is_ours
+from anpr_share.work.agreements import LINKAGE, key_destroyed_on
+from anpr_share.work.erasing import is_ours
 
 PURGE_EVERY = timedelta(days=7)
 """How long a site may hold data or files under retention without a run of purge before status warns."""
@@ -80,6 +80,8 @@ class AgreementStatus:
     linkage_key: bool
     held: tuple[HeldStatus, ...] = ()
     lost_days: int = 0
+    closed_on: date | None = None
+    key_destroyed_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,8 @@ def status(site: OpenSite) -> StatusResult:
         now, leapt = last, False
     keys = frozenset(holdings.key_places(site.db))
     found = tuple(
-        _agreement(site, agreements.parse(item.envelope), keys, now) for item in catalogue.agreements(site.db, None)
+        _agreement(site, agreements.parse(item.envelope), keys, now, item.closed_at)
+        for item in catalogue.agreements(site.db, None)
     )
     files = tuple(_files(site))
     purge = f"anpr-share purge{f' --confirm-date {now:%Y-%m-%d}' if leapt else ''}"
@@ -242,13 +245,15 @@ def _moment(instant: datetime, timezone: str) -> str:
 
 def _files(site: OpenSite) -> Iterator[FileStatus]:
     """Registered files that are there, the first due first, each once for an agreement."""
-    terms = {item.id: agreements.parse(item.envelope) for item in catalogue.agreements(site.db, None)}
+    known = {item.id: item for item in catalogue.agreements(site.db, None)}
+    terms = {name: agreements.parse(item.envelope) for name, item in known.items()}
     due: dict[tuple[Path, str, str], datetime] = {}
     for item in holdings.registered(site.db, None):
         path, agreement = site.paths.root / item.path, terms[item.agreement]
         if os.path.lexists(path):
             place, delete_by = (path, item.kind, agreement.id), agreement.delete_by(item.tbl, item.day)
-            due[place] = min(delete_by, due.get(place, delete_by))
+            closed_at = known[item.agreement].closed_at or delete_by
+            due[place] = min(delete_by, closed_at, due.get(place, delete_by))
     for (path, kind, name), delete_by in sorted(due.items(), key=lambda item: item[1]):
         inside = is_ours(site.paths, path)
         yield FileStatus(spoken_name(path), kind, name, delete_by, terms[name].zone.key, inside)
@@ -287,7 +292,7 @@ def _next_force(found: Sequence[AgreementStatus], asked: Sequence[RequestStatus]
         yield from _AGREE
     current = [item for item in found if item.in_force]
     for item in current:
-        if not item.linkage_key:
+        if not item.linkage_key and item.key_destroyed_on is None:
             yield f"take in the linkage key of {item.agreement} that the first force sends: anpr-share key accept FILE"
     for request in asked:
         windows = [window for window in request.windows if window.state == "open"]
@@ -325,7 +330,9 @@ def _is_restored(site: OpenSite) -> bool:
     return last is not None and last.event == "restored"
 
 
-def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], now: datetime) -> AgreementStatus:
+def _agreement(
+    site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], now: datetime, closed_at: datetime | None
+) -> AgreementStatus:
     terms = agreement.terms
     today = periods.day_of(now, agreement.zone)
     bundles = {item.id: item for item in holdings.bundles(site.db, None, agreement=agreement.id)}
@@ -339,7 +346,7 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         due = agreement.delete_by(part.tbl, day)
         if part.place in keys:
             found[part.source, part.tbl].setdefault(part.day, _Held(day, due, 0)).rows += part.rows
-        elif due > now:
+        elif due > now and closed_at is None:
             lost.add(part.place)
     held = tuple(_held(source, table, items.values(), now) for (source, table), items in sorted(found.items()))
     days = {
@@ -347,13 +354,14 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
     }
     overdue = {(tbl, item.day) for (_, tbl), items in found.items() for item in items.values() if item.due <= now}
     following = min((item.next_deletion for item in held if item.next_deletion is not None), default=None)
+    destroyed_on = key_destroyed_on(site, agreement)
     return AgreementStatus(
         agreement=agreement.id,
         version=terms.version,
         title=terms.title,
         starts=terms.starts,
         ends=terms.ends,
-        in_force=terms.starts <= today <= terms.ends,
+        in_force=closed_at is None and terms.starts <= today <= terms.ends,
         bundles=len(bundles),
         rows=sum(item.rows for item in held),
         days=len(days),
@@ -363,9 +371,11 @@ def _agreement(site: OpenSite, agreement: Agreement, keys: frozenset[KeyPlace], 
         next_deletion=following,
         next_deletion_days=sum(agreement.delete_by("reads", day) == following for day in days),
         timezone=agreement.zone.key,
-        linkage_key=agreement.id in secret_names(site.db, LINKAGE),
+        linkage_key=destroyed_on is None and agreement.id in secret_names(site.db, LINKAGE),
         held=held,
         lost_days=len(lost),
+        closed_on=None if closed_at is None else periods.day_of(closed_at, agreement.zone),
+        key_destroyed_on=destroyed_on,
     )
 
 
@@ -398,12 +408,16 @@ def _held(source: str, table: str, found: Collection[_Held], now: datetime) -> H
 
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
     keys = frozenset(holdings.onetime_places(site.db))
+    in_force = {item.id: item for item in catalogue.agreements(site.db, None)}
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
         record = catalogue.agreement_by_digest(site.db, None, request.agreement)
         if record is None:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
+        last = in_force[known.agreement]
+        over = [agreement.ended, *([last.closed_at] if last.closed_at is not None else [])]
+        over += [last.accepted_at] if last.digest != request.agreement else []
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
         lost = {
             item.first
@@ -411,7 +425,14 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             if known.direction == "made" and (known.digest, item.first.isoformat()) not in keys
         }
         windows = tuple(
-            _window(request, item, agreement, now, is_used=item.first in used, is_lost=item.first in lost)
+            _window(
+                item,
+                min(request.closes(item, agreement), *over),
+                agreement,
+                now,
+                is_used=item.first in used,
+                is_lost=item.first in lost,
+            )
             for item in request.windows
         )
         states = Counter(item.state for item in windows)
@@ -429,9 +450,8 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
 
 
 def _window(
-    request: Request, window: RequestedWindow, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
+    window: RequestedWindow, until: datetime, agreement: Agreement, now: datetime, *, is_used: bool, is_lost: bool
 ) -> WindowStatus:
-    until = request.closes(window, agreement)
     state: Literal["answered", "open", "waiting", "expired", "lost"] = "open"
     if is_used:
         state = "answered"

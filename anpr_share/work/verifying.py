@@ -188,6 +188,16 @@ def require_in_force(agreement: Agreement, now: datetime, *, step: int | None = 
         )
 
 
+def require_open(agreement: Agreement, closed_at: datetime | None, *, step: int | None = None) -> None:
+    """Raise :class:`PolicyError` if the agreement was closed at this site."""
+    if closed_at is not None:
+        raise PolicyError(
+            f"this agreement was closed on {periods.day_of(closed_at, agreement.zone)}",
+            step=step,
+            hint="its data and keys were destroyed here; what goes on needs an agreement of its own, with another id",
+        )
+
+
 def check_digests(file: BinaryIO, members: Sequence[container.Member], manifest: Manifest) -> None:
     """Step 6: every member has the digest that the manifest says, and the CRC that the container says."""
     digests = manifest.digests()

@@ -31,6 +31,7 @@ RUNS = [
     (("pseudonymise",), 1, 2, 12),
     (("purge",), 1, 1, 10),
     (("notice recall", "notice apply"), 1, 1, 40),
+    (("close", "close, force", "key destroy"), 1, 2, 40),
 ]
 
 

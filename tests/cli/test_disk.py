@@ -35,6 +35,7 @@ Record = Callable[[str, object], None]
         (("accept",), 2, 12),
         (("agreement sign", "key accept", "receipt create", "receipt accept", "load again", "pseudonymise"), 6, 16),
         (("notice recall", "notice apply"), 4, 8),
+        (("close", "key destroy"), 4, 12),
         (("init", "partner add", "partner replace", "partner revoke", "passphrase change", "restore"), 6, 12),
     ],
 )
@@ -50,7 +51,8 @@ def test_full_from_any_write_on_it_is_told_and_one_more_run_works(
 
 @posix
 @pytest.mark.parametrize(
-    ("command", "below"), [("export", "lancs/outbox"), ("load", "uni/store"), ("accept", "lancs/outbox")]
+    ("command", "below"),
+    [("export", "lancs/outbox"), ("load", "uni/store"), ("accept", "lancs/outbox"), ("close", "uni/store")],
 )
 def test_read_only_folders_are_told_and_one_more_run_works(command: str, below: str) -> None:
     told = crashes.start(command, kind="read-only", every=3, below=below)

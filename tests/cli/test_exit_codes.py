@@ -35,6 +35,10 @@ def ask(made: World) -> list[object]:
     return ["request", AGREEMENT, "--to", "lancashire-police", *days, "-o", made.request]
 
 
+def amend(made: World) -> list[object]:
+    return ["agreement", "amend", AGREEMENT, "--party", made.root / "lancs" / "identity.json"]
+
+
 def export(made: World) -> list[object]:
     reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
     return ["export", "--request", made.request, *reads, "-o", made.bundle]
@@ -141,6 +145,21 @@ def apply(made: World) -> list[object]:
     return ["notice", "apply", made.notice]
 
 
+def closed(made: World) -> World:
+    made.ok("close", AGREEMENT, site="uni")
+    return made
+
+
+def closed_with_files(made: World) -> World:
+    assert made.run("close", AGREEMENT, site="lancs").code == 1
+    return made
+
+
+def destroyed(made: World) -> World:
+    made.ok("key", "destroy", AGREEMENT, site="lancs")
+    return made
+
+
 def same(made: World) -> World:
     return made
 
@@ -180,6 +199,8 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         lambda made: ["receipt", "accept", made.receipt],
     ),
     ("a receipt that counted otherwise", 1, "", "loaded", "lancs", counted_otherwise, words("receipt", "list")),
+    ("a file that only a person may delete", 1, "", "exported", "lancs", closed_with_files, words("close", AGREEMENT)),
+    ("a party that joins twice", 2, "usage", "agreed", "uni", same, amend),
     ("no such command", 2, "usage", "new", None, same, words("nothing")),
     ("no such option", 2, "usage", "new", None, same, words("status", "--nothing")),
     ("a missing option", 2, "usage", "agreed", "uni", same, words("request", AGREEMENT)),
@@ -334,6 +355,20 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         lambda made: cells(made, FIRST.replace("2026", "2024")),
         pseudonymise,
     ),
+    ("a look at what was closed", 4, "policy", "loaded", "uni", closed, words("link", "--purpose", "journeys")),
+    ("a bundle of what was closed", 4, "policy", "exported", "uni", closed, load),
+    ("a request under what was closed", 4, "policy", "agreed", "uni", closed, ask),
+    ("a closing of what was never agreed", 4, "policy", "agreed", "uni", same, words("close", "another")),
+    (
+        "a witness that may be a plate",
+        4,
+        "policy",
+        "agreed",
+        "uni",
+        same,
+        words("close", AGREEMENT, "--witness", "BK12CDE"),
+    ),
+    ("a linkage key at a university", 4, "policy", "agreed", "uni", same, words("key", "destroy", AGREEMENT)),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
     ("a revoked sender of a notice", 4, "policy", "loaded", "uni", lambda made: revoked(noticed(made)), apply),
@@ -405,6 +440,8 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["agreement", "accept", made.agreement],
     ),
+    ("a linkage key that was destroyed", 5, "locked", "requested", "lancs", destroyed, export),
+    ("a linkage key that never came", 5, "locked", "signed", "wyp", keyless, words("key", "destroy", AGREEMENT)),
     ("a wrong passphrase", 5, "locked", "exported", "uni", other_passphrase, load),
     ("no passphrase", 5, "locked", "exported", "uni", lambda made: without(made, "passphrase"), load),
     ("no one-time key", 5, "locked", "exported", "uni", lambda made: without(made, "uni/keys.db"), load),

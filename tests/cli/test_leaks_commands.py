@@ -191,6 +191,17 @@ def account(run: Run, made: World) -> None:
     run("passphrase", "change", "--new-passphrase-file", new, site="other")
 
 
+def end(run: Run, made: World) -> None:
+    """A next version that nobody signs, the end of a linkage key, and of the agreement at every site."""
+    run.both("agreement", "amend", AGREEMENT, site="uni")
+    run.both("key", "destroy", AGREEMENT, site="wyp")
+    run.both("key", "list", site="wyp")
+    for site in sites.SITES:
+        said = ("--witness", "A. Hussain", "--backups", "tapes were shredded")
+        run.both("close", AGREEMENT, *said, site=site, code=0 if site != "lancs" else 1)
+        run.both("status", site=site, code=0 if site != "lancs" else 1)
+
+
 def demonstrate(run: Run, made: World) -> None:
     """The demonstration: plates of its own, each as its extracts spell it and as it is compared."""
     folder = made.root / "demo"
@@ -216,7 +227,7 @@ def test_every_command_that_does_its_work_shows_nothing(tmp_path: Path, temporar
     sites.write_inputs(made)
     watch = Watch(made)
     run = Run(watch, Counter())
-    for step in (agree, trust, exchange, research, correct, account, demonstrate):
+    for step in (agree, trust, exchange, research, correct, account, end, demonstrate):
         step(run, made)
     watch.look_again()
     children.look(watch)
@@ -242,7 +253,9 @@ def test_every_command_refuses_a_plate_as_an_option_and_does_not_repeat_it(name:
 # Each command at a site, as it would work.
 AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "agreement accept": ("uni", ["{root}/agreement.json"]),
+    "agreement amend": ("uni", [AGREEMENT]),
     "agreement show": ("uni", []),
+    "close": ("uni", [AGREEMENT]),
     "agreement sign": ("uni", ["{root}/draft.toml", "-o", "{root}/out", "--yes"]),
     "clock reset": ("uni", ["--reason", "checking"]),
     "export": (
@@ -253,6 +266,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "key accept": ("wyp", ["{root}/request.json"]),
+    "key destroy": ("wyp", [AGREEMENT]),
     "key list": ("wyp", []),
     "ledger show": ("uni", []),
     "ledger verify": ("uni", []),

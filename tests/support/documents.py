@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from anpr_share.documents import agreement, canonical, keyshare, manifest, notice, receipt, request
+from anpr_share.documents import agreement, canonical, certificate, keyshare, manifest, notice, receipt, request
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
@@ -228,6 +228,30 @@ def notice_fields() -> Fields:
     return _common(FORCE, UNIVERSITY) | {"sealed": dsse.to_base64(sealed)}
 
 
+def certificate_fields() -> Fields:
+    return {
+        "format": 1,
+        "agreement": AGREEMENT.digest,
+        "agreement_id": AGREEMENT.id,
+        "version": 1,
+        "site": UNIVERSITY.identity.site,
+        "role": "university",
+        "fingerprint": UNIVERSITY.identity.fingerprint,
+        "created": "2027-09-01T09:00:00Z",
+        "bundles": [{"bundle": BUNDLE, "manifest": "12" * 32, "partner": FORCE.identity.site}],
+        "first": "2026-09-01",
+        "last": "2026-09-07",
+        "tables": [{"table": "reads", "rows": 18, "destroyed_before": 11, "destroyed_now": 7}],
+        "keys": {"day_keys": 2, "onetime_keys": 1, "linkage_key": False},
+        "files": {"deleted": 0, "elsewhere": 0},
+        "method": certificate.METHOD,
+        "backups": "tapes were shredded",
+        "person": {"account": "alice", "actor": None},
+        "witness": "A. Hussain",
+        "head": dict(HEAD),
+    }
+
+
 def identity_fields() -> Fields:
     return {
         "format": 1,
@@ -268,4 +292,5 @@ KINDS: dict[str, tuple[Callable[[], Fields], tuple[Site, ...], Callable[[bytes],
     ),
     "receipt": (receipt_fields, (UNIVERSITY,), receipt.parse),
     "notice": (notice_fields, (FORCE,), notice.parse),
+    "certificate": (certificate_fields, (UNIVERSITY,), certificate.parse),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sqlite3
@@ -99,6 +100,51 @@ def purged(made: World, again: Done) -> None:
     sql += "json_extract(CAST(line AS TEXT), '$.event') = 'erasure'"
     told, noted = table(made, "uni", sql)[0][0], table(made, "uni", "SELECT sum(rows) FROM deletion")[0][0]
     require(told == noted and told >= sites.READS, f"the ledger tells of {told} rows, the next receipt of {noted}")
+
+
+# --- the end of an agreement
+
+
+def _close(site: str) -> Callable[[World], Done]:
+    return lambda made: made.run("close", AGREEMENT, "--witness", "A. Hussain", site=site)
+
+
+def closed(made: World, site: str, again: Done, *, rows: int, keys: tuple[int, int, bool]) -> None:
+    """No key is alive, no part is left, the agreement is closed, and one certificate tells of it all."""
+    require(again.code == 0, f"the second run: {again.code} {again.err}")
+    settled(made, site)
+    alive = "SELECT agreement FROM keys.day_key UNION ALL SELECT request FROM keys.onetime_key"
+    require(table(made, site, alive) == [], "a key that should be dead is alive")
+    if site == "lancs":
+        (key,) = made.ok("--json", "key", "list", site=site).result
+        require(key["check"] is None, "the linkage key is alive")
+    require(table(made, site, "SELECT * FROM part") == [], "a part is still recorded")
+    require(not list((made.root / site / "store").rglob("*.parquet")), "a file of a destroyed day is there")
+    ((envelope,),) = table(made, site, "SELECT envelope FROM certificate")
+    file = made.root / site / "outbox" / f"{AGREEMENT}.certificate.json"
+    require(file.read_bytes() == envelope, "the file is another certificate than the record's")
+    payload = json.loads(base64.b64decode(json.loads(envelope)["payload"]))
+    require(sum(item["destroyed_now"] for item in payload["tables"]) == rows, f"certified: {payload['tables']}")
+    destroyed = (payload["keys"]["day_keys"], payload["keys"]["onetime_keys"], payload["keys"]["linkage_key"])
+    require(destroyed == keys, f"certified: {payload['keys']}")
+    (item,) = made.ok("--json", "status", site=site).result["agreements"]
+    require(item["closed_on"] == f"{made.now:%Y-%m-%d}" and not item["in_force"], f"status: {item}")
+    gone = sum(row[0] for row in table(made, site, "SELECT rows FROM deletion"))
+    require(gone == rows, f"the next receipt tells of {gone} rows")
+
+
+def _open_window(made: World) -> None:
+    done = made.ask(force="west-yorkshire-police", out=made.root / "second-request.json")
+    require(done.code == 0, done.err)
+
+
+def key_destroyed(made: World, again: Done) -> None:
+    """The linkage key is gone, and its share does not bring it back."""
+    require(again.code == 0, f"the second run: {again.code} {again.err}")
+    settled(made, "wyp")
+    (item,) = made.ok("--json", "key", "list", site="wyp").result
+    require(item["check"] is None and item["destroyed_on"], f"key list: {item}")
+    require(_accept_key(made).code == 4, "the share was taken in again")
 
 
 # --- sites
@@ -412,6 +458,33 @@ JOBS: Final = {
         before=_used_ahead,
     ),
     "purge": Job(_purge, purged, "loaded", "uni", None, (0,)),
+    "close": Job(
+        _close("uni"),
+        lambda made, again: closed(
+            made, "uni", again, rows=sites.READS + len(sites.TARGET_PLATES), keys=(len(sites.DAYS) + 1, 1, False)
+        ),
+        "loaded",
+        "uni",
+        "agreement-closed",
+        (0,),
+        before=_open_window,
+    ),
+    "close, force": Job(
+        _close("lancs"),
+        lambda made, again: closed(made, "lancs", again, rows=0, keys=(0, 0, True)),
+        "agreed",
+        "lancs",
+        "agreement-closed",
+        (0,),
+    ),
+    "key destroy": Job(
+        lambda made: made.run("key", "destroy", AGREEMENT, site="wyp"),
+        key_destroyed,
+        "agreed",
+        "wyp",
+        "linkage-key-destroyed",
+        (0,),
+    ),
     "partner add": Job(_pin("add", "wyp"), _partner_is("wyp", "pinned"), "new", "lancs", "partner-pinned", (0,)),
     "partner replace": Job(
         _pin("replace", "again"),
