@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents.keys import SigningKey
 from anpr_share.errors import FormatError
 from anpr_share.periods import parse_utc, utc_text
 from anpr_share.work import auditing
+from examples import verify_ledger
 from tests.support import ledgers
 from tests.support.exchange import LANCS, UNI, WYP, settled, swift
 from tests.support.ledgers import Change, Value, at, chained, of, payload_changed
@@ -119,6 +122,13 @@ def a_checkpoint_of_another_line(found: list[Value]) -> None:
     item["checkpoint"], _ = payload_changed(item["checkpoint"], lambda said: said.update(hash="ab" * 32))
 
 
+def a_checkpoint_of_another_key(found: list[Value]) -> None:
+    item = of(found, "checkpoint")[-1]
+    payload = dsse.parse(b64decode(item["checkpoint"]), "ledger-checkpoint").payload
+    signed = dsse.sign("ledger-checkpoint", payload, SigningKey.generate())
+    item["checkpoint"] = b64encode(signed.encode()).decode()
+
+
 def an_end_that_nobody_signed(found: list[Value]) -> None:
     """Lines of a command that only runs with the passphrase, after the last checkpoint."""
     event = {"account": "x", "actor": None, "details": {"purpose": "p"}, "event": "consultation", "leapt": False}
@@ -213,7 +223,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
         "chain-broken": (a_line_altered, a_line_dropped, lines_swapped, a_time_put_back),
         "signature-bad": (
             *(the_last_line_altered, a_history_written_anew, a_checkpoint_dropped),
-            *(a_checkpoint_of_another_site, a_checkpoint_of_another_line),
+            *(a_checkpoint_of_another_site, a_checkpoint_of_another_line, a_checkpoint_of_another_key),
         ),
         "line-unproved": (an_end_that_nobody_signed,),
         "record-altered": (
@@ -313,6 +323,53 @@ def test_both_refuse_a_file_that_was_cut(keep: int, exports: Exports) -> None:
     with pytest.raises(FormatError):
         auditing.read_export(path)
     assert second(path)[0] == 1
+
+
+# RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
+RFC_8032 = (
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        (
+            "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+            "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+        ),
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        (
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+            "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+        ),
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        (
+            "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
+            "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(("public", "message", "signature"), RFC_8032)
+def test_its_signatures_are_those_of_the_rfc_and_no_other_bytes_are(public: str, message: str, signature: str) -> None:
+    key, text, good = bytes.fromhex(public), bytes.fromhex(message), bytes.fromhex(signature)
+    verify_ledger.verify(key, text, good)
+    too_large = good[:32] + (int.from_bytes(good[32:], "little") + verify_ledger.Q).to_bytes(32, "little")
+    for bad in (good[:-1], good + b"\0", too_large, bytes([good[0] ^ 1, *good[1:]]), good[:32] + bytes(32), bytes(64)):
+        with pytest.raises(ValueError, match="signature"):
+            verify_ledger.verify(key, text, bad)
+    with pytest.raises(ValueError, match="signature"):
+        verify_ledger.verify(key, text + b"\0", good)
+
+
+@pytest.mark.parametrize("y", [0, 1, verify_ledger.P - 1, verify_ledger.P, verify_ledger.P + 1])
+def test_it_refuses_keys_under_which_one_signature_fits_any_text(y: int) -> None:
+    with pytest.raises(ValueError, match=r"small order|no point"):
+        verify_ledger.verify(y.to_bytes(32, "little"), b"any", bytes([1]) + bytes(63))
 
 
 def test_without_a_file_or_with_none_that_can_be_read_it_does_not_say_that_all_is_well(tmp_path: Path) -> None:
