@@ -7,9 +7,10 @@ is told as a finding, and the checks go on without it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import TypeVar
 
 from anpr_share.audit import ledger
@@ -32,6 +33,7 @@ from anpr_share.site import holdings
 from anpr_share.site.ledger import Entry
 
 T = TypeVar("T")
+D = TypeVar("D", Request, Receipt)
 _DIGEST = 64
 """Hexadecimal digits of one; a bundle's id has fewer."""
 
@@ -106,15 +108,20 @@ def case(evidence: Evidence) -> Case:
     agreed = reader.documents("agreement", ((item.digest, item.envelope) for item in evidence.agreements), _agreement)
     versions: defaultdict[str, list[Version]] = defaultdict(list)
     for known in sorted(evidence.agreements, key=lambda item: (item.id, item.version)):
-        if known.digest in agreed:
-            agreement, _ = agreed[known.digest]
+        if known.digest not in agreed:
+            continue
+        agreement, _ = agreed[known.digest]
+        if (agreement.id, agreement.terms.version) != (known.id, known.version):
+            reader.altered("the record of an agreement names another version than it holds")
+        else:
             versions[known.id].append(Version(agreement, known.accepted_at, known.closed_at))
-    asked = reader.documents("request", ((item.digest, item.envelope) for item in evidence.requests), requests.parse)
+    request = partial(_by_university, agreed, requests.parse)
+    asked = reader.documents("request", ((item.digest, item.envelope) for item in evidence.requests), request)
     signed = reader.documents("manifest", ((item.digest, item.envelope) for item in evidence.manifests), _manifest)
-    told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), receipts.parse)
-    loads = reader.documents(
-        "receipt", ((item.id, item.receipt) for item in evidence.bundles if item.receipt is not None), receipts.parse
-    )
+    receipt = partial(_by_university, agreed, receipts.parse)
+    told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), receipt)
+    loaded = [item for item in evidence.bundles if item.direction == "loaded"]
+    loads = reader.documents("receipt", ((item.id, item.receipt or b"") for item in loaded), receipt)
     book = ledger.read(evidence)
     return Case(
         evidence,
@@ -124,7 +131,7 @@ def case(evidence: Evidence) -> Case:
         {digest: found for digest, (found, _) in asked.items()},
         signed,
         {digest: found for digest, (found, _) in told.items()},
-        {bundle: found for bundle, (found, _) in loads.items()},
+        reader.own({bundle: found for bundle, (found, _) in loads.items()}, loaded, evidence.identity.fingerprint),
         dict(reader.qualities(evidence.bundles)),
         dict(_erased(book)),
         tuple(reader.findings),
@@ -135,6 +142,19 @@ def _agreement(data: bytes) -> tuple[Agreement, Envelope]:
     found = agreements.parse(data)
     agreements.require_signed(found)
     return found, found.envelope
+
+
+def _by_university(
+    agreed: Mapping[str, tuple[Agreement, Envelope]], parse: Callable[[bytes], tuple[D, Envelope]], data: bytes
+) -> tuple[D, Envelope]:
+    """What ``parse`` finds, if the university signed it that it gives as its sender."""
+    document, envelope = parse(data)
+    known = agreed.get(document.agreement)
+    sender = None if known is None else known[0].identity(document.sender)
+    if sender is None or sender.role != "university":
+        raise VerificationError("its sender is no university of an agreement that was accepted here")
+    dsse.verify(envelope, sender.signing)
+    return document, envelope
 
 
 def _manifest(data: bytes) -> tuple[Manifest, Envelope]:
@@ -158,22 +178,39 @@ class _Reader:
             try:
                 document, envelope = parse(data)
             except VerificationError as error:
-                self._altered(f"the record of a {what} does not hold: {error.message}")
+                self.altered(f"the record of a {what} does not hold: {error.message}")
                 continue
             if len(name) == _DIGEST and envelope.digest != name:
-                self._altered(f"the record of a {what} names another document than it holds")
+                self.altered(f"the record of a {what} names another document than it holds")
                 continue
             found[name] = document, envelope
         return found
+
+    def own(
+        self, found: Mapping[str, Receipt], bundles: Iterable[holdings.Bundle], fingerprint: str
+    ) -> dict[str, Receipt]:
+        """The receipts of loaded bundles, by bundle: of this site, and of that bundle alone."""
+        fitting: dict[str, Receipt] = {}
+        for item in bundles:
+            receipt = found.get(item.id)
+            if receipt is None:
+                continue  # told of already
+            told = [(loaded.bundle, loaded.manifest) for loaded in receipt.loaded]
+            if receipt.sender == fingerprint and told == [(item.id, item.manifest)]:
+                fitting[item.id] = receipt
+            else:
+                self.altered(f"the receipt of bundle {item.id} is another site's, or of another bundle")
+        return fitting
 
     def qualities(self, bundles: Iterable[holdings.Bundle]) -> Iterator[tuple[str, Quality]]:
         for item in bundles:
             try:
                 yield item.id, validate(Quality, item.quality or b"", "quality record")
             except VerificationError as error:
-                self._altered(f"the record of bundle {item.id} does not hold: {error.message}")
+                self.altered(f"the record of bundle {item.id} does not hold: {error.message}")
 
-    def _altered(self, text: str) -> None:
+    def altered(self, text: str) -> None:
+        """Tell of a record that does not hold."""
         self.findings.append(finding("record-altered", self._site, text))
 
 

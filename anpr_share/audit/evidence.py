@@ -14,23 +14,23 @@ The file is canonical JSON, an object a line:
     {"checkpoint":"…base64 of the envelope…"}
     {"end":123,"sha256":"…of every byte before this line…"}
 
-The last line tells a cut file from a whole one; it is no signature.
+The last line tells a cut file from a whole one; it is no signature. The page of the format, with every field:
+``docs/spec/ledger-export-v1.md``.
 """
 
 from __future__ import annotations
 
-import binascii
 import hashlib
-from base64 import b64decode, b64encode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Final, Literal
 
 from anpr_share.documents import canonical
+from anpr_share.documents.envelope import from_base64, to_base64
 from anpr_share.documents.identity import Identity
-from anpr_share.errors import FormatError
+from anpr_share.errors import FormatError, VerificationError
 from anpr_share.periods import parse_utc, utc_text
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.holdings import KeyPlace
@@ -46,6 +46,8 @@ RECORDS: Final[tuple[type[Record], ...]] = (
     holdings.KnownManifest,
     holdings.Part,
     holdings.KnownReceipt,
+    holdings.KnownNotice,
+    holdings.KnownCertificate,
     holdings.Refusal,
     holdings.Deletion,
     holdings.Registered,
@@ -54,7 +56,11 @@ RECORDS: Final[tuple[type[Record], ...]] = (
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 """Of one line: a manifest of 16 MiB in base64, and what stands around it."""
 MAX_BYTES: Final = 4 * 1024**3
+MAX_LINES: Final = 2_000_000
+"""Of the file: each becomes an object of its own in memory, however short it is."""
+_MAX_NAME: Final = 128
 _KINDS: Final = {kind.TABLE: kind for kind in RECORDS}
+_ORDER: Final = (*_KINDS, "day_key", "onetime_key", "line", "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ class Evidence:
     manifests: tuple[holdings.KnownManifest, ...] = ()
     parts: tuple[holdings.Part, ...] = ()
     receipts: tuple[holdings.KnownReceipt, ...] = ()
+    notices: tuple[holdings.KnownNotice, ...] = ()
+    certificates: tuple[holdings.KnownCertificate, ...] = ()
     refusals: tuple[holdings.Refusal, ...] = ()
     deletions: tuple[holdings.Deletion, ...] = ()
     registered: tuple[holdings.Registered, ...] = ()
@@ -113,6 +121,8 @@ _FIELDS: Final = {
     "manifest": "manifests",
     "part": "parts",
     "receipt": "receipts",
+    "notice": "notices",
+    "certificate": "certificates",
     "refusal": "refusals",
     "deletion": "deletions",
     "registered": "registered",
@@ -140,8 +150,7 @@ def encode(evidence: Evidence) -> Iterator[bytes]:
 
 
 def _values(evidence: Evidence) -> Iterator[dict[str, object]]:
-    identity = b64encode(evidence.identity.envelope).decode()
-    yield {"at": utc_text(evidence.at), "export": FORMAT, "identity": identity}
+    yield {"at": utc_text(evidence.at), "export": FORMAT, "identity": to_base64(evidence.identity.envelope)}
     for kind in RECORDS:
         for record in getattr(evidence, _FIELDS[kind.TABLE]):
             yield {"record": kind.TABLE, "values": records.spelt(record)}
@@ -152,16 +161,16 @@ def _values(evidence: Evidence) -> Iterator[dict[str, object]]:
     for line in evidence.lines:
         yield {"line": line.decode("utf-8", errors="replace")}  # what was UTF-8 no more breaks the chain either way
     for envelope in evidence.checkpoints:
-        yield {"checkpoint": b64encode(envelope).decode()}
+        yield {"checkpoint": to_base64(envelope)}
 
 
 def read(file: BinaryIO) -> Evidence:
     """Read an exported ledger. Raises :class:`FormatError` for anything else, a cut file included."""
     reader = _Reader()
-    size = 0
+    size = lines = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
-        size += len(line)
-        if size > MAX_BYTES:
+        size, lines = size + len(line), lines + 1
+        if size > MAX_BYTES or lines > MAX_LINES:
             raise FormatError("the exported ledger is larger than any that is read")
         reader.take(line)
     return reader.evidence()
@@ -175,6 +184,8 @@ class _Reader:
         self._count = 0
         self._head: tuple[Identity, datetime] | None = None
         self._ended = False
+        self._reached = 0
+        self._seen: set[Hashable] = set()
         self._records: list[Record] = []
         self._keys: list[KeyPlace] = []
         self._onetime: list[tuple[str, str]] = []
@@ -184,48 +195,79 @@ class _Reader:
     def take(self, line: bytes) -> None:
         if not line.endswith(b"\n") or self._ended:
             raise self._wrong("it is cut, or goes on after its end")
-        value = canonical.decode(line[:-1], limit=MAX_LINE_BYTES)
-        if not isinstance(value, dict):
-            raise self._wrong("a line is no object")
-        if self._head is None:
-            self._begin(value)
-        elif value.keys() == {"end", "sha256"}:
-            if value != {"end": self._count, "sha256": self._digest.hexdigest()}:
-                raise self._wrong("its end does not fit it")
-            self._ended = True
-        else:
-            self._add(value)
+        try:
+            self._take(canonical.decode(line[:-1], limit=MAX_LINE_BYTES))
+        except VerificationError as error:
+            raise self._wrong(error.message) from None
         self._digest.update(line)
         self._count += 1
 
+    def _take(self, value: object) -> None:
+        if not isinstance(value, dict):
+            raise FormatError("it is no object")
+        if self._head is None:
+            self._begin(value)
+        elif value.keys() == {"end", "sha256"}:
+            if not _is(value["end"], self._count) or value["sha256"] != self._digest.hexdigest():
+                raise FormatError("the end does not fit what comes before it")
+            self._ended = True
+        else:
+            self._add(value)
+
     def _begin(self, value: dict[str, object]) -> None:
-        if value.keys() != {"at", "export", "identity"} or value["export"] != FORMAT:
-            raise self._wrong("it does not begin as one of this version does")
-        self._head = (Identity.parse(self._bytes(value["identity"])), parse_utc(self._text(value["at"])))
+        if value.keys() != {"at", "export", "identity"} or not _is(value["export"], FORMAT):
+            raise FormatError("the file does not begin as one of this version does")
+        self._head = (Identity.parse(from_base64(value["identity"])), parse_utc(_text(value["at"])))
 
     def _add(self, value: dict[str, object]) -> None:
-        kind, *more = value
-        if kind == "record" and more == ["values"] and isinstance(value["values"], dict):
-            table = _KINDS.get(self._text(value["record"]))
+        if value.keys() == {"record", "values"} and isinstance(value["values"], dict):
+            table = _KINDS.get(_text(value["record"]))
             if table is None:
-                raise self._wrong("it holds a record of an unknown kind")
-            self._records.append(records.unspelt(table, value["values"]))
-        elif more:
-            raise self._wrong("a line has fields that it should not have")
-        elif kind == "day_key":
-            agreement, tbl, day, bundle = self._texts(value[kind], 4)
-            self._keys.append(KeyPlace(agreement, tbl, day, bundle))
+                raise FormatError("it holds a record of an unknown kind")
+            self._step(table.TABLE)
+            record = records.unspelt(table, value["values"])
+            # The folders of registered files are left out, and two files may have one name.
+            if table is not holdings.Registered:
+                self._once(table, *(getattr(record, name) for name in table.KEY))
+            self._records.append(record)
+            return
+        if len(value) != 1:
+            raise FormatError("it does not have the fields of any kind of line")
+        [(kind, content)] = value.items()
+        if kind not in _ORDER or kind in _KINDS:
+            raise FormatError("it is of an unknown kind")
+        self._step(kind)
+        if kind == "day_key":
+            self._keys.append(KeyPlace(*self._texts(kind, content, 4)))
         elif kind == "onetime_key":
-            request, first = self._texts(value[kind], 2)
+            request, first = self._texts(kind, content, 2)
             self._onetime.append((request, first))
         elif kind == "line":
-            self._lines.append(self._text(value[kind]).encode())
-        elif kind == "checkpoint":
-            self._checkpoints.append(self._bytes(value[kind]))
+            self._lines.append(_text(content).encode())
         else:
-            raise self._wrong("a line is of an unknown kind")
+            self._checkpoints.append(from_base64(content))
+
+    def _step(self, kind: str) -> None:
+        if _ORDER.index(kind) < self._reached:
+            raise FormatError("it stands out of order")
+        self._reached = _ORDER.index(kind)
+
+    def _once(self, *place: Hashable) -> None:
+        if place in self._seen:
+            raise FormatError("it says again what an earlier line says")
+        self._seen.add(place)
+
+    def _texts(self, kind: str, value: object, number: int) -> list[str]:
+        if not isinstance(value, list) or len(value) != number:
+            raise FormatError("it is not a list of as many texts as it should be")
+        texts = [_text(item) for item in value]
+        if not all(text.isprintable() and len(text) <= _MAX_NAME for text in texts):
+            raise FormatError("a text does not print, or is too long")
+        self._once(kind, *texts)
+        return texts
 
     def evidence(self) -> Evidence:
+        """What was read. Raises :class:`FormatError` if the file is cut."""
         if self._head is None or not self._ended:
             raise self._wrong("it is cut: its last line is missing")
         identity, at = self._head
@@ -240,25 +282,6 @@ class _Reader:
             checkpoints=tuple(self._checkpoints),
         )
 
-    def _text(self, value: object) -> str:
-        if not isinstance(value, str):
-            raise self._wrong("a field is no text")
-        return value
-
-    def _texts(self, value: object, number: int) -> list[str]:
-        if not isinstance(value, list) or len(value) != number:
-            raise self._wrong("a field is not a list of as many texts as it should be")
-        texts = [self._text(item) for item in value]
-        if not all(text.isprintable() and len(text) <= _MAX_NAME for text in texts):
-            raise self._wrong("a field is not printable text")
-        return texts
-
-    def _bytes(self, value: object) -> bytes:
-        try:
-            return b64decode(self._text(value), validate=True)
-        except (binascii.Error, ValueError):
-            raise self._wrong("a field is not base64") from None
-
     def _wrong(self, why: str) -> FormatError:
         return FormatError(
             f"this is not a whole exported ledger: line {self._count + 1}: {why}",
@@ -266,4 +289,11 @@ class _Reader:
         )
 
 
-_MAX_NAME: Final = 128
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise FormatError("a field is no text")
+    return value
+
+
+def _is(value: object, number: int) -> bool:
+    return type(value) is int and value == number  # True is 1

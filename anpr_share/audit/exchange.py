@@ -21,6 +21,8 @@ from anpr_share.site.ledger import Entry
 
 PATIENCE: Final = timedelta(days=31)
 """How long a university may take to say what became of a bundle, or that it destroyed something."""
+NOTICE_PATIENCE: Final = timedelta(days=7)
+"""How long it may take to answer a notice: what was found wrong goes without delay."""
 
 
 def findings(case: Case) -> Iterator[Finding]:
@@ -118,6 +120,10 @@ def _of_receipts(case: Case) -> Iterator[Finding]:
         if bundle.direction == "exported" and bundle.id not in answered and case.now - bundle.at > PATIENCE:
             text = f"bundle {bundle.id} of {bundle.at:%Y-%m-%d} for {bundle.partner}"
             yield finding("receipt-missing", case.site, text)
+    for item in case.evidence.notices:
+        if item.direction == "made" and item.receipt is None and case.now - item.at > NOTICE_PATIENCE:
+            text = f"the notice of {item.at:%Y-%m-%d} to {item.partner} under {item.agreement}"
+            yield finding("notice-unanswered", case.site, text)
     yield from _unreported(case)
 
 

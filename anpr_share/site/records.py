@@ -11,13 +11,13 @@ and times as ``YYYY-MM-DDTHH:MM:SSZ``.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
 from dataclasses import fields
 from datetime import date, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
+from anpr_share.documents.envelope import from_base64, to_base64
 from anpr_share.errors import FormatError, LockedError
 from anpr_share.periods import parse_day, parse_utc, utc_text
 
@@ -81,36 +81,39 @@ def one(connection: Connection, kind: type[R], vault: Vault | None, where: str, 
 def spelt(record: Record) -> dict[str, str | int | None]:
     """A record as JSON can say it: bytes in base64."""
     values = {item.name: _stored(getattr(record, item.name)) for item in fields(record)}
-    return {name: b64encode(value).decode() if isinstance(value, bytes) else value for name, value in values.items()}
+    return {name: to_base64(value) if isinstance(value, bytes) else value for name, value in values.items()}
 
 
 def unspelt(kind: type[R], values: Mapping[str, object]) -> R:
     """The record that :func:`spelt` made these values of. Raises :class:`FormatError` for any others."""
-    types = {item.name: str(item.type) for item in fields(kind)}
-    if values.keys() != types.keys():
+    hints = _hints(kind)
+    if values.keys() != hints.keys():
         raise FormatError(f"a {kind.TABLE} record does not have exactly the fields of one")
-    return kind(**{name: _unspelt(kind, text, values[name]) for name, text in types.items()})
+    return kind(**{name: _unspelt(kind, hint, values[name]) for name, hint in hints.items()})
 
 
-def _unspelt(kind: type[Record], annotation: str, value: object) -> object:
-    wrong = FormatError(f"a {kind.TABLE} record has a field of the wrong type")
-    plain = annotation.removesuffix(" | None")
-    if value is None and plain != annotation:
+@cache
+def _hints(kind: type[Record]) -> dict[str, Any]:
+    # Where a record is declared, these two are imported for type checkers alone.
+    hints = get_type_hints(kind, localns={"date": date, "datetime": datetime})
+    return {item.name: hints[item.name] for item in fields(kind)}
+
+
+def _unspelt(kind: type[Record], hint: Any, value: object) -> object:
+    plain, *more = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if value is None and more == [NoneType]:
         return None
-    if plain == "int" and type(value) is int and value >= 0:
+    if plain is int and type(value) is int and value >= 0:
         return value
-    if plain == "int" or not isinstance(value, str):
-        raise wrong
-    if plain == "bytes":
-        try:
-            return b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise wrong from None
-    if plain in _READERS:
-        return _READERS[plain](value)
-    if not value.isprintable() or len(value) > _MAX_TEXT:
-        raise wrong
-    return value
+    if plain is not int and isinstance(value, str):
+        if plain is bytes:
+            return from_base64(value)
+        if plain is date or plain is datetime:
+            return _READERS[plain.__name__](value)
+        allowed = value in get_args(plain) if get_origin(plain) is Literal else True
+        if allowed and value.isprintable() and len(value) <= _MAX_TEXT:
+            return value
+    raise FormatError(f"a {kind.TABLE} record has a field of the wrong type")
 
 
 def _write(connection: Connection, record: Record, vault: Vault | None, conflict: str = "") -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SEALED: Final = (
     *("partner", "agreement", "request", "request_window", "bundle"),
-    *("held_day", "coverage", "seen_key", "witness"),
+    *("held_day", "coverage", "seen_key", "witness", "notice"),
 )
 """Not ``part`` and ``registered``: their rows go when their time is up, which needs no passphrase."""
 _KIND: Final = "seal"

@@ -25,6 +25,7 @@ from anpr_share.site import holdings, publication, records
 from anpr_share.site.database import Connection
 from anpr_share.site.files import new_file
 from anpr_share.site.holdings import KeyPlace, Part
+from anpr_share.site.ledger import line_hash
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_name
 
@@ -33,7 +34,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LedgerExport:
-    """An exported ledger: how many of the ledger's lines it holds, and up to which they are signed."""
+    """An exported ledger: how many of the ledger's lines it holds, and the hash of the last of them."""
 
     path: Path
     lines: int
@@ -65,7 +66,8 @@ def export_ledger(site: OpenSite, out: Path) -> LedgerExport:
     # Where its extracts lie is the force's own affair; that they are there can only be seen at the site.
     named = tuple(replace(item, path=spoken_name(Path(item.path))) for item in evidence.registered)
     new_file(out, encode(replace(evidence, source="ledger", registered=named)))
-    return LedgerExport(out, len(evidence.lines), site.ledger.head().hash)
+    head = line_hash(evidence.lines[-1]) if evidence.lines else site.identity.fingerprint
+    return LedgerExport(out, len(evidence.lines), head)
 
 
 def gather(site: OpenSite, *, proof: OpenSite | None = None, altered: str | None = None) -> Evidence:

@@ -79,7 +79,7 @@ def recall(
     Raises :class:`PolicyError` if the agreement or the partner forbids it, or a day was never exported to it.
     """
     content = NoticeContent(format=1, recall=_recall(table, days, reason), erase=None)
-    agreement = agreements.current(site, agreement_id)
+    agreement = agreements.recorded(site, agreement_id)
     mine = agreement.identity(site.identity.fingerprint)
     if mine is None or mine.role != "police":
         raise PolicyError(
@@ -191,7 +191,7 @@ def _require_standing(site: OpenSite, notice: Notice) -> Agreement:
             "the notice names a version of an agreement that this site has not accepted",
             hint="anpr-share agreement accept FILE, and then apply the notice",
         )
-    agreement = agreements.current(site, notice.agreement_id)
+    agreement = agreements.recorded(site, notice.agreement_id)
     party = agreement.identity(notice.sender)
     if party is None or party.role != "police":
         raise PolicyError(

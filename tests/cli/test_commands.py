@@ -152,6 +152,13 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "notice apply": ("loaded", "uni", notice_apply, {"notice", "destroyed", "rows", "receipt"}),
     "link": ("loaded", "uni", words("link", "--purpose", "journey regularity"), {"rows", "columns"}),
     "ledger show": ("agreed", "lancs", words("ledger", "show"), None),
+    "ledger export": (
+        "loaded",
+        "uni",
+        lambda made: ["ledger", "export", "-o", made.root / "u.jsonl"],
+        {"path", "lines", "head"},
+    ),
+    "audit": ("loaded", "uni", words("audit"), {"verdict", "sites", "findings", "days", "accounts", "unchecked"}),
     "ledger verify": ("agreed", "lancs", words("ledger", "verify"), {"lines", "signed_to"}),
 }
 TALKS = {"agreement sign", "demo"}

@@ -177,6 +177,11 @@ def account(run: Run, made: World) -> None:
         run.both("status", site=site)
         run.both("ledger", "show", site=site)
         run.both("ledger", "verify", site=site)
+        run.both("audit", site=site)
+        for number, json in enumerate(([], ["--json"])):
+            run(*json, "ledger", "export", "-o", made.root / f"{site}-{number}.ledger.jsonl", site=site)
+    run.both("audit", *(made.root / f"{site}-0.ledger.jsonl" for site in sites.SITES))
+    for site in sites.SITES:
         run.both("schedule", site=site)
         run.both("purge", "--dry-run", site=site)
         run("purge", site=site)
@@ -257,6 +262,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "agreement show": ("uni", []),
     "close": ("uni", [AGREEMENT]),
     "agreement sign": ("uni", ["{root}/draft.toml", "-o", "{root}/out", "--yes"]),
+    "audit": ("uni", []),
     "clock reset": ("uni", ["--reason", "checking"]),
     "export": (
         "lancs",
@@ -268,6 +274,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "key accept": ("wyp", ["{root}/request.json"]),
     "key destroy": ("wyp", [AGREEMENT]),
     "key list": ("wyp", []),
+    "ledger export": ("uni", ["-o", "{root}/out"]),
     "ledger show": ("uni", []),
     "ledger verify": ("uni", []),
     "link": ("uni", ["--purpose", "journeys"]),

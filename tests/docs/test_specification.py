@@ -6,17 +6,18 @@ import dataclasses
 import importlib
 import io
 import re
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import MemberDescriptorType
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
 from anpr_share import container, vrm
-from anpr_share.documents import agreement, identity, keyshare, manifest, notice, receipt, request
+from anpr_share.audit import evidence
+from anpr_share.documents import agreement, canonical, identity, keyshare, manifest, notice, receipt, request
 from anpr_share.documents.model import Document
-from anpr_share.site import database, ledger
+from anpr_share.site import database, holdings, ledger, records
 from anpr_share.tables import checks, profile, schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +166,64 @@ def test_the_ledger_line_has_its_hash() -> None:
     line, digest = block(page("spec/site-v1.md"), "ledger").splitlines()
 
     assert ledger.parse_line(line.encode()).hash == digest
+
+
+EXPORT = page("spec/ledger-export-v1.md")
+TYPES = {
+    "count": int,
+    "bytes": bytes,
+    "time": datetime,
+    "day": date,
+    **dict.fromkeys(("identifier", "hash", "UUID", "table", "text", "line", "day or `undated`"), str),
+    "16 hexadecimal digits": str,
+}
+"""What each type of a record is in the code; whatever else is written is a choice of words."""
+
+
+def type_in_code(text: str) -> object:
+    plain = text.removesuffix(", *key*").removesuffix(" or null")
+    found = TYPES.get(plain) or Literal[tuple(re.findall(r"`(\w+)`", plain))]
+    return found if " or null" not in text else found | None
+
+
+def test_the_kinds_of_record_of_an_export_are_those_of_the_code_in_their_order() -> None:
+    assert re.findall(r"^### `(\w+)`$", EXPORT, re.MULTILINE) == [kind.TABLE for kind in evidence.RECORDS]
+
+
+@pytest.mark.parametrize("kind", evidence.RECORDS, ids=lambda kind: kind.TABLE)
+def test_the_fields_of_an_exported_record_are_those_of_the_code(kind: type[records.Record]) -> None:
+    section = re.split(r"^#+ ", EXPORT, flags=re.MULTILINE)
+    (text,) = [part for part in section if part.startswith(f"`{kind.TABLE}`")]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| .*\|$", text, re.MULTILINE)
+
+    assert {name: type_in_code(told) for name, told in rows} == records._hints(kind)
+    keys = tuple(name for name, told in rows if told.endswith(", *key*"))
+    assert keys == (() if kind is holdings.Registered else kind.KEY)
+    assert [name for name, _ in rows][: len(keys)] == list(keys)
+
+
+def test_the_kinds_of_line_of_an_export_are_those_that_are_written() -> None:
+    told = re.findall(r"^\| `\{(.+?)\}` \|", EXPORT, re.MULTILINE)
+    names = [set(re.findall(r'"(\w+)"', item)) for item in told]
+    between = [{"record", "values"}, *({name} for name in evidence._ORDER[len(evidence.RECORDS) :])]
+
+    assert names == [{"at", "export", "identity"}, *between, {"end", "sha256"}]
+
+
+def test_the_examples_of_lines_of_an_export_are_lines_of_one() -> None:
+    reader = evidence._Reader()
+    for line in block(EXPORT, "lines").splitlines():
+        reader._add(canonical.decode(line.encode()))  # type: ignore[arg-type]
+
+    assert (len(reader._records), len(reader._keys), len(reader._onetime)) == (1, 1, 1)
+
+
+def test_the_lengths_of_texts_of_an_export_are_those_of_the_code() -> None:
+    told = " ".join(EXPORT.split())
+
+    assert (
+        f"longer than {records._MAX_TEXT:,} characters (in a `day_key` or `onetime_key` {evidence._MAX_NAME})" in told
+    )
 
 
 def test_every_table_of_a_site_is_listed() -> None:

@@ -23,8 +23,8 @@ from anpr_share.documents.model import write
 from anpr_share.site import database
 from anpr_share.site.ledger import Ledger
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import auditing, purging, reading, receipting
-from tests.support.exchange import LANCS, NOW, READS, TARGETS, UNI, WYP, World, settled, swift
+from anpr_share.work import auditing, notifying, purging, reading, receipting
+from tests.support.exchange import DAYS, LANCS, NOW, READS, TARGETS, UNI, WYP, World, settled, swift
 
 FIRST_DUE = datetime(2026, 10, 12, 23, tzinfo=UTC)  # 12 days after 1 October, at midnight in London
 DAY = timedelta(days=1)
@@ -279,6 +279,12 @@ def receipt_missing(world: World) -> list[Evidence]:
 def deletion_unreported(world: World) -> list[Evidence]:
     purged(world, FIRST_DUE)
     return later(world, FIRST_DUE + 31 * DAY + timedelta(seconds=1), UNI)
+
+
+@scenario
+def notice_unanswered(world: World) -> list[Evidence]:
+    notifying.recall(world.lancs, "brief", UNI, "reads", [DAYS[0].isoformat()], "a wrong clock", world.free("notice.json"))
+    return later(world, NOW + 7 * DAY + timedelta(seconds=1), LANCS)
 
 
 @scenario
