@@ -75,11 +75,6 @@ class SourceCalendar:
     """Of the days that are here."""
     next_due: datetime | None
 
-    @property
-    def in_order(self) -> bool:
-        """Whether every day is held within its limit, or was destroyed in time."""
-        return not any(self.counts[state] for state in STATES if state not in _IN_ORDER)
-
 
 @dataclass(frozen=True, slots=True)
 class Holding:

@@ -39,8 +39,8 @@ FOLD_BEYOND: Final = 40
 """Rows of a table, beyond which a reader unfolds it; on paper nothing is folded."""
 
 _MEANS: Final[dict[Severity, str]] = {
-    "breach": "a rule was broken, or evidence was tampered with",
-    "question": "something must be explained",
+    "breach": "a rule broken, or evidence tampered with",
+    "question": "something that must be explained",
     "note": "something to know, and no fault",
 }
 _EVENTS: Final[dict[str, tuple[str, str]]] = {

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -80,7 +80,8 @@ class Browser:
     ) -> None:
         try:
             if kind is None:
-                self.call("Browser.close")
+                with suppress(BrowserError):  # it may be gone before it answers
+                    self.call("Browser.close")
                 self._process.wait(PATIENCE)
         finally:
             if self._process.poll() is None:
@@ -106,12 +107,15 @@ class Browser:
                 return dict(answer["result"])
             self.events.append(answer)
 
-    def until(self, method: str, session: str) -> dict[str, Any]:
-        """Wait for an event that has not been taken yet, and take it."""
+    def until(self, method: str, session: str, **wanted: object) -> None:
+        """Wait for an event with these parameters, if it has not come yet."""
+        seen = 0
         while True:
-            for number, event in enumerate(self.events):
-                if event.get("method") == method and event.get("sessionId") == session:
-                    return dict(self.events.pop(number)["params"])
+            for event in self.events[seen:]:
+                own = event.get("method") == method and event.get("sessionId") == session
+                if own and wanted.items() <= event["params"].items():
+                    return
+            seen = len(self.events)
             self.events.append(self._next(method))
 
     @contextmanager
@@ -143,6 +147,7 @@ class Page:
         self._session = session
         for domain in ("Page", "Network", "Runtime", "Log", "DOM", "Accessibility"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -155,8 +160,9 @@ class Page:
             "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
         )
         self._browser.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        self._browser.until("Page.loadEventFired", self._session)
+        loader = self.call("Page.navigate", url=path.as_uri())["loaderId"]
+        # The end of this very load: that of the empty page before it may be told late.
+        self._browser.until("Page.lifecycleEvent", self._session, loaderId=loader, name="load")
 
     def run(self, expression: str) -> Any:
         """The value of an expression in the page."""
