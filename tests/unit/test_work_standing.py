@@ -212,7 +212,7 @@ def test_a_key_under_which_nothing_is_held_any_more_stands_in_nobodys_way(world:
 def test_a_superseded_version_of_the_agreement_is_refused(world: World) -> None:
     bundle = world.export()
     successor(world, reads__retention="P6M")
-    assert "another version" in refused(world, bundle, PolicyError, 5).message
+    assert "another version" in refused(world, bundle, PolicyError, 5, lapsed=True).message
 
 
 def test_an_agreement_that_has_ended_lets_nothing_in(world: World) -> None:
