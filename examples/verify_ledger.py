@@ -186,6 +186,9 @@ class Site:
         """Whether the file is one that section 3 lets through."""
         number, size, hashed, before = 0, 0, hashlib.sha256(), len(self.faults)
         self.begun = self.ended = False
+        if not self.path.is_file():
+            self.fault(0, "no such file")
+            return False
         with self.path.open("rb") as file:
             while len(self.faults) == before and (line := file.readline(MAX_LINE + 1)):
                 number, size = number + 1, size + len(line)
@@ -236,10 +239,10 @@ class Site:
             for number, row in self.found[kind]:
                 row["document"] = self.document(number, kind, role, row["envelope"], row["digest"])
         self.bundles()
-        counts = ", ".join(f"{len(self.found[kind])} {kind}s" for kind in DOCUMENTS)
+        counts = ", ".join(f"{kind}s {len(self.found[kind])}" for kind in DOCUMENTS)
         print(f"{self.path.name}: {self.identity['site']} ({self.identity['role']}), at {self.now:%Y-%m-%d %H:%M} UTC")
         print(f"  fingerprint {self.identity['fingerprint']}")
-        print(f"  {len(self.entries)} lines of the ledger, signed to {signed_to}; {counts}; {len(self.held)} days held")
+        print(f"  {len(self.entries)} lines of the ledger, signed to {signed_to}; {counts}; days held {len(self.held)}")
 
     def ledger(self) -> int:
         """[2] the chain, and [3] its checkpoints; the line up to which it is signed."""
@@ -275,7 +278,8 @@ class Site:
         """[4] Partners and agreements."""
         for number, row in self.found["partner"]:
             with self.at(number):
-                need(identity(row["identity"])["fingerprint"] == row["fingerprint"], "not who was pinned")
+                pinned = identity(row["identity"])
+                need([pinned["site"], pinned["fingerprint"]] == [row["id"], row["fingerprint"]], "not who was pinned")
         for number, row in self.found["agreement"]:
             with self.at(number):
                 digest, terms, signatures, message = envelope(unbase64(row["envelope"]), "agreement")
@@ -312,6 +316,7 @@ class Site:
         bundles = {row["id"] for _, row in self.found["bundle"]}
         logged = {entry["subject"]: entry for entry in self.entries if entry["event"] in ("disclosure", "collection")}
         manifests = {row["digest"]: row["document"] for _, row in self.found["manifest"]}
+        requests = {row["digest"]: row["document"] or {"windows": []} for _, row in self.found["request"]}
         for subject in logged.keys() - bundles:
             self.fault(logged[subject]["number"], "there is no record of the bundle that this line tells of")
         for number, row in self.found["bundle"]:
@@ -323,12 +328,18 @@ class Site:
                 window = [row["first"], row["last"]]
                 told = said and [said["bundle"], said["request"], said["window"]["first"], said["window"]["last"]]
                 need(told == [row["id"], row["request"], *window], "its manifest says something else")
+                asked = [
+                    [item["first"], item["last"]] for item in requests.get(row["request"], {"windows": []})["windows"]
+                ]
+                need(window in asked, "no request that is here asked for its window")
             if row["direction"] == "loaded":
                 receipt = self.document(number, "receipt", "university", row["receipt"], "") or {}
                 with self.at(number):
                     need(receipt.get("sender") == self.identity["fingerprint"], "its receipt is not this site's")
-                    [loaded] = [item for item in receipt["loaded"] if item["bundle"] == row["id"]]
-                    need(loaded["manifest"] == row["manifest"], "its receipt is of another manifest")
+                    need(receipt["agreement_id"] == row["agreement"], "its receipt is under another agreement")
+                    [loaded] = receipt["loaded"]
+                    told = [loaded["bundle"], loaded["manifest"]]
+                    need(told == [row["id"], row["manifest"]], "its receipt is of another bundle or manifest")
                     self.days(number, row, loaded["days"])
         explained = {tuple(row[n] for n in ("agreement", "tbl", "day", "bundle")) for _, row in self.found["part"]}
         closed = {row["id"] for _, row in self.found["agreement"] if row["closed_at"] is not None}

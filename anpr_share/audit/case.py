@@ -24,18 +24,18 @@ from anpr_share.documents import receipt as receipts
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
+from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import Manifest, Quality
 from anpr_share.documents.model import validate
 from anpr_share.documents.receipt import Receipt
 from anpr_share.documents.request import Request
 from anpr_share.errors import VerificationError
 from anpr_share.site import holdings
+from anpr_share.site.catalogue import Partner
 from anpr_share.site.ledger import Entry
 
 T = TypeVar("T")
 D = TypeVar("D", Request, Receipt)
-_DIGEST = 64
-"""Hexadecimal digits of one; a bundle's id has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ def case(evidence: Evidence) -> Case:
     receipt = partial(_by_university, agreed, receipts.parse)
     told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), receipt)
     loaded = [item for item in evidence.bundles if item.direction == "loaded"]
-    loads = reader.documents("receipt", ((item.id, item.receipt or b"") for item in loaded), receipt)
+    loads = reader.documents("receipt", ((item.id, item.receipt or b"") for item in loaded), receipt, digests=False)
+    reader.partners(evidence.partners)
     book = ledger.read(evidence)
     return Case(
         evidence,
@@ -170,9 +171,14 @@ class _Reader:
         self.findings: list[Finding] = []
 
     def documents(
-        self, what: str, known: Iterable[tuple[str, bytes]], parse: Callable[[bytes], tuple[T, Envelope]]
+        self,
+        what: str,
+        known: Iterable[tuple[str, bytes]],
+        parse: Callable[[bytes], tuple[T, Envelope]],
+        *,
+        digests: bool = True,
     ) -> dict[str, tuple[T, Envelope]]:
-        """Those that parse, by their recorded names, which are digests unless a bundle's id."""
+        """Those that parse, by their recorded names, which are their ``digests`` or else a bundle's id."""
         found: dict[str, tuple[T, Envelope]] = {}
         for name, data in known:
             try:
@@ -180,7 +186,7 @@ class _Reader:
             except VerificationError as error:
                 self.altered(f"the record of a {what} does not hold: {error.message}")
                 continue
-            if len(name) == _DIGEST and envelope.digest != name:
+            if digests and envelope.digest != name:
                 self.altered(f"the record of a {what} names another document than it holds")
                 continue
             found[name] = document, envelope
@@ -195,12 +201,23 @@ class _Reader:
             receipt = found.get(item.id)
             if receipt is None:
                 continue  # told of already
-            told = [(loaded.bundle, loaded.manifest) for loaded in receipt.loaded]
-            if receipt.sender == fingerprint and told == [(item.id, item.manifest)]:
+            told = [(receipt.agreement_id, loaded.bundle, loaded.manifest) for loaded in receipt.loaded]
+            if receipt.sender == fingerprint and told == [(item.agreement, item.id, item.manifest)]:
                 fitting[item.id] = receipt
             else:
                 self.altered(f"the receipt of bundle {item.id} is another site's, or of another bundle")
         return fitting
+
+    def partners(self, known: Iterable[Partner]) -> None:
+        """Tell of partners whose identity is not the one that was pinned."""
+        for item in known:
+            try:
+                identity = Identity.parse(item.identity)
+            except VerificationError as error:
+                self.altered(f"the record of partner {item.id} does not hold: {error.message}")
+                continue
+            if (identity.site, identity.fingerprint) != (item.id, item.fingerprint):
+                self.altered(f"the record of partner {item.id} names another identity than it holds")
 
     def qualities(self, bundles: Iterable[holdings.Bundle]) -> Iterator[tuple[str, Quality]]:
         for item in bundles:

@@ -66,7 +66,7 @@ def test_both_find_nothing_at_sites_that_kept_the_rules(exports: Exports) -> Non
     for path in paths:
         assert f"  fingerprint {auditing.read_export(path).identity.fingerprint}" in said
     [line] = [said[n + 2] for n, text in enumerate(said) if text.startswith(f"{UNI}.jsonl: {UNI} (university)")]
-    assert line.endswith("2 agreements, 3 requests, 2 manifests, 1 receipts, 2 bundles; 7 days held")
+    assert line.endswith("agreements 2, requests 3, manifests 2, receipts 1, bundles 2; days held 7")
 
 
 def test_both_find_nothing_at_one_site_alone(exports: Exports) -> None:
@@ -196,6 +196,27 @@ def a_load_whose_receipt_was_altered(found: list[Value]) -> None:
     record["receipt"], _ = payload_changed(record["receipt"], lambda said: said["loaded"][0]["days"].pop())
 
 
+def a_load_under_another_agreement(found: list[Value]) -> None:
+    of(found, "bundle")[0]["values"]["agreement"] = "nobodys"
+
+
+def a_receipt_under_no_digest(found: list[Value]) -> None:
+    of(found, "receipt")[0]["values"]["digest"] = "x"
+
+
+def a_partner_of_another_fingerprint(found: list[Value]) -> None:
+    of(found, "partner")[0]["values"]["fingerprint"] = "ab" * 32
+
+
+def a_partner_without_an_identity(found: list[Value]) -> None:
+    of(found, "partner")[0]["values"]["identity"] = ""
+
+
+def a_request_missing(found: list[Value]) -> None:
+    used = of(found, "bundle")[0]["values"]["request"]
+    found[:] = [item for item in found if item.get("values", {}).get("digest") != used]
+
+
 def a_day_gone_without_a_line(found: list[Value]) -> None:
     del found[at(found, "day_key", 0)]
 
@@ -230,9 +251,12 @@ FAULTS: dict[str, tuple[Change, str]] = {
             *(an_agreement_altered, an_agreement_without_a_signature, an_agreement_under_another_name),
             *(a_receipt_altered, a_request_altered, a_bundle_that_no_line_tells_of),
             *(a_load_whose_receipt_was_taken_away, a_load_with_the_receipt_of_another),
-            a_load_whose_receipt_was_altered,
+            *(a_load_whose_receipt_was_altered, a_load_under_another_agreement, a_receipt_under_no_digest),
+            *(a_partner_of_another_fingerprint, a_partner_without_an_identity),
         ),
-        "load-unverified": (a_manifest_altered, a_manifest_missing, a_bundle_moved_to_another_window),
+        "load-unverified": (
+            *(a_manifest_altered, a_manifest_missing, a_bundle_moved_to_another_window, a_request_missing),
+        ),
         "gone-unlogged": (a_day_gone_without_a_line,),
         "held-too-long": (a_day_held_past_its_limit,),
         "key-without-data": (a_key_without_data,),
@@ -374,6 +398,7 @@ def test_it_refuses_keys_under_which_one_signature_fits_any_text(y: int) -> None
 
 def test_without_a_file_or_with_none_that_can_be_read_it_does_not_say_that_all_is_well(tmp_path: Path) -> None:
     assert second()[0] == 1
+    assert second(tmp_path / "none.jsonl") == (1, ["none.jsonl:0: no such file"])
     (tmp_path / "other.csv").write_bytes(b"a,b\n\xff,1\n")
     assert second(tmp_path / "other.csv") == (1, ["other.csv:1: malformed: JSONDecodeError"])
 
