@@ -27,13 +27,15 @@ from zoneinfo import ZoneInfo
 # How many of a record's fields are its key, and all of them.
 RECORDS = {
     "partner": (1, "id name role fingerprint identity status pinned_at"),
-    "agreement": (2, "id version digest envelope accepted_at closed_at"),
+    "agreement": (2, "id version digest envelope accepted_at closed_at key_destroyed_at"),
     "request": (1, "digest agreement partner direction envelope created"),
     "request_window": (2, "request first last state bundle"),
     "bundle": (1, "id direction agreement partner request first last manifest key_check created at quality receipt"),
     "manifest": (1, "digest envelope"),
     "part": (4, "bundle tbl day n agreement source rows bytes sha256 path"),
     "receipt": (1, "digest direction partner agreement envelope at"),
+    "notice": (1, "digest direction partner agreement envelope content at receipt"),
+    "certificate": (1, "agreement envelope at"),
     "refusal": (1, "id agreement partner file bundle manifest step reason at receipt"),
     "deletion": (3, "bundle tbl day agreement partner rows due at reason receipt"),
     "registered": (0, "path kind agreement tbl day at"),
@@ -42,8 +44,9 @@ RECORDS = {
 ORDER = [*RECORDS, "day_key", "onetime_key", "line", "checkpoint"]
 LINE = {"seq", "time", "account", "actor", "event", "subject", "details", "leapt", "previous"}
 CHECKPOINT = {"format", "site", "seq", "hash", "adopted", "time", "unproved"}
-NEEDS_PASSPHRASE = {"alteration", "disclosure", "collection", "consultation", "combination"}
-DOCUMENTS = ("agreement", "request", "manifest", "receipt", "bundle")
+NEEDS_PASSPHRASE = {"alteration", "disclosure", "collection", "consultation", "combination", "clock-reset"}
+SIGNED = {"request": "university", "manifest": "police", "receipt": "university", "notice": "police"}
+DOCUMENTS = ("agreement", *SIGNED, "bundle")
 MAX_LINE, MAX_BYTES, MAX_LINES, GRACE = 2**25, 2**32, 2_000_000, timedelta(days=1)
 Fields = dict[str, Any]
 
@@ -235,7 +238,7 @@ class Site:
         self.held = {tuple(place) for _, place in self.found["day_key"]}
         signed_to = self.ledger()
         self.parties()
-        for kind, role in (("request", "university"), ("manifest", "police"), ("receipt", "university")):
+        for kind, role in SIGNED.items():
             for number, row in self.found[kind]:
                 row["document"] = self.document(number, kind, role, row["envelope"], row["digest"])
         self.bundles()

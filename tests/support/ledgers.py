@@ -14,16 +14,16 @@ from typing import Any
 from anpr_share.documents import canonical
 from anpr_share.errors import VerificationError
 from anpr_share.site.ledger import line_hash
-from anpr_share.work import auditing, loading, purging, receipting
-from tests.support.exchange import LANCS, TARGETS, WYP, World, silent
+from anpr_share.work import auditing, closing, loading, notifying, purging, receipting
+from tests.support.exchange import LANCS, TARGETS, UNI, WYP, World, silent
 
 Value = dict[str, Any]
 Change = Callable[[list[Value]], None]
 
 
 def exchanged(world: World) -> World:
-    """Two bundles loaded, one day of one destroyed in time, a refusal, a receipt that the force accepted, an open
-    request.
+    """Two bundles loaded, one day of one destroyed in time and one recalled, a refusal, receipts that the force accepted,
+    an open request, and at a third site a closed agreement.
     """
     world.agree(id="brief", reads__retention="P12D")
     brief = world.export(world.request(agreement="brief"), targets=TARGETS)
@@ -39,6 +39,11 @@ def exchanged(world: World) -> World:
     receipt = world.free("receipt.json")
     receipting.create(world.uni, "brief", LANCS, receipt)
     receipting.accept(world.lancs, receipt.read_bytes())
+    notice, answer = world.free("notice.json"), world.free("answer.json")
+    notifying.recall(world.lancs, "brief", UNI, "reads", ["2026-10-02"], "a clock was wrong", notice)
+    notifying.apply(world.uni, notice.read_bytes(), answer)
+    receipting.accept(world.lancs, answer.read_bytes())
+    closing.close(world.wyp, "brief", None)
     world.clock.now += timedelta(minutes=1)
     return world
 

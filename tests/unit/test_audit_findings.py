@@ -283,7 +283,9 @@ def deletion_unreported(world: World) -> list[Evidence]:
 
 @scenario
 def notice_unanswered(world: World) -> list[Evidence]:
-    notifying.recall(world.lancs, "brief", UNI, "reads", [DAYS[0].isoformat()], "a wrong clock", world.free("notice.json"))
+    notifying.recall(
+        world.lancs, "brief", UNI, "reads", [DAYS[0].isoformat()], "a wrong clock", world.free("notice.json")
+    )
     return later(world, NOW + 7 * DAY + timedelta(seconds=1), LANCS)
 
 

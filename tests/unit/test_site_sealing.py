@@ -55,6 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 records.add(connection, item, vault)
         catalogue.record_request(connection, vault, REQUEST, (Window(FIRST, FIRST),))
         holdings.remember_key(connection, vault, b"k" * 32)
+        records.add(connection, holdings.KnownNotice("78" * 32, "made", "north", "msv", b"{}", b"{}", NOW), vault)
     return root
 
 

@@ -262,10 +262,10 @@ def test_requests_of_a_force_are_left_alone(world: World) -> None:
 
 def test_a_key_that_no_record_explains_dies_when_no_agreement_could_keep_it(held: World) -> None:
     uni = held.uni
-    uni.db.execute("UPDATE keys.day_key SET bundle = 'another', day = '2025-10-12' WHERE day = '2026-10-01'")
-    held.clock.now = datetime(2026, 10, 12, 11, 59, 59, tzinfo=UTC)
+    uni.db.execute("UPDATE keys.day_key SET bundle = 'another', day = '2025-10-13' WHERE day = '2026-10-01'")
+    held.clock.now = datetime(2026, 10, 13, 11, 59, 59, tzinfo=UTC)
     assert purging.purge(uni).days == ()
     held.clock.now += timedelta(seconds=1)
     [gone] = purging.purge(uni).days
-    assert (gone.day, gone.source, gone.rows) == ("2025-10-12", "unknown", 0)
+    assert (gone.day, gone.source, gone.rows) == ("2025-10-13", "unknown", 0)
     assert keys(held) == {"2026-10-02", "2026-10-03", "undated"}
