@@ -22,7 +22,7 @@ Change = Callable[[list[Value]], None]
 
 
 def exchanged(world: World) -> World:
-    """Two bundles loaded, one day of one destroyed in time and one recalled, a refusal, receipts that the force accepted,
+    """Two bundles loaded, one day of one destroyed in time and one recalled, a refusal, receipts that a force accepted,
     an open request, and at a third site a closed agreement.
     """
     world.agree(id="brief", reads__retention="P12D")

@@ -66,7 +66,7 @@ def test_both_find_nothing_at_sites_that_kept_the_rules(exports: Exports) -> Non
     for path in paths:
         assert f"  fingerprint {auditing.read_export(path).identity.fingerprint}" in said
     [line] = [said[n + 2] for n, text in enumerate(said) if text.startswith(f"{UNI}.jsonl: {UNI} (university)")]
-    assert line.endswith("agreements 2, requests 3, manifests 2, receipts 1, bundles 2; days held 7")
+    assert line.endswith("agreements 2, requests 3, manifests 2, receipts 1, notices 1, bundles 2; days held 6")
 
 
 def test_both_find_nothing_at_one_site_alone(exports: Exports) -> None:
@@ -222,7 +222,7 @@ def a_day_gone_without_a_line(found: list[Value]) -> None:
 
 
 def a_day_held_past_its_limit(found: list[Value]) -> None:
-    found[0]["at"] = utc_text(parse_utc(found[0]["at"]) + timedelta(days=2))
+    found[0]["at"] = utc_text(parse_utc(found[0]["at"]) + timedelta(days=4))
 
 
 def a_key_without_data(found: list[Value]) -> None:
