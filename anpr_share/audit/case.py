@@ -7,9 +7,10 @@ is told as a finding, and the checks go on without it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import TypeVar
 
 from anpr_share.audit import ledger
@@ -111,16 +112,18 @@ def case(evidence: Evidence) -> Case:
             versions[known.id].append(Version(agreement, known.accepted_at, known.closed_at))
     asked = reader.documents("request", ((item.digest, item.envelope) for item in evidence.requests), requests.parse)
     signed = reader.documents("manifest", ((item.digest, item.envelope) for item in evidence.manifests), _manifest)
-    told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), receipts.parse)
+    by_digest = {digest: found for digest, (found, _) in agreed.items()}
+    signed_by_party = partial(_receipt, by_digest)
+    told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), signed_by_party)
     loads = reader.documents(
-        "receipt", ((item.id, item.receipt) for item in evidence.bundles if item.receipt is not None), receipts.parse
+        "receipt", ((item.id, item.receipt) for item in evidence.bundles if item.receipt is not None), signed_by_party
     )
     book = ledger.read(evidence)
     return Case(
         evidence,
         book,
         {name: tuple(found) for name, found in versions.items()},
-        {digest: found for digest, (found, _) in agreed.items()},
+        by_digest,
         {digest: found for digest, (found, _) in asked.items()},
         signed,
         {digest: found for digest, (found, _) in told.items()},
@@ -140,6 +143,17 @@ def _agreement(data: bytes) -> tuple[Agreement, Envelope]:
 def _manifest(data: bytes) -> tuple[Manifest, Envelope]:
     envelope = dsse.parse(data, manifests.KIND)
     return manifests.from_envelope(envelope), envelope
+
+
+def _receipt(agreed: Mapping[str, Agreement], data: bytes) -> tuple[Receipt, Envelope]:
+    """A receipt that a party of its agreement signed: anybody can write a row without a MAC."""
+    found, envelope = receipts.parse(data)
+    agreement = agreed.get(found.agreement)
+    sender = None if agreement is None else agreement.identity(found.sender)
+    if sender is None:
+        raise VerificationError("it comes from no party of an agreement that was accepted here")
+    dsse.verify(envelope, sender.signing)
+    return found, envelope
 
 
 class _Reader:
