@@ -35,7 +35,43 @@ def findings(case: Case) -> Iterator[Finding]:
         if subject not in known:
             text = f"line {entry.seq} tells of bundle {subject}, and no record does"
             yield finding("record-altered", case.site, text, (entry.seq,))
+    yield from _of_records(case)
     yield from _of_receipts(case)
+
+
+def _of_records(case: Case) -> Iterator[Finding]:
+    """Receipts and refusals carry no MAC: what they are proved by is the ledger, and a receipt by its signature."""
+    made = case.evidence.identity.role == "university"
+    lines = {
+        str(entry.details.get("receipt")): entry.seq
+        for entry in case.book.about("receipt-made" if made else "receipt-accepted")
+    }
+    for item in case.evidence.receipts:
+        receipt = case.receipts.get(item.digest)
+        if receipt is None:
+            continue  # told of where it was read
+        agreement = case.by_digest[receipt.agreement]
+        partner = agreement.identity(receipt.recipient if made else receipt.sender)
+        said = (item.direction, item.agreement, item.partner)
+        if said != ("made" if made else "received", agreement.id, partner.site if partner is not None else None):
+            yield finding("record-altered", case.site, f"the receipt of {item.at:%Y-%m-%d} is recorded as another's")
+        if item.digest not in lines:
+            text = f"the receipt of {item.at:%Y-%m-%d} is recorded, and no line tells of it"
+            yield finding("record-altered", case.site, text)
+    known = {item.digest for item in case.evidence.receipts}
+    if gone := [seq for digest, seq in lines.items() if digest not in known]:
+        text = f"{len(gone)} receipts that the ledger tells of are not recorded"
+        yield finding("record-altered", case.site, text, tuple(gone))
+    told = Counter(
+        (entry.subject, *(str(entry.details.get(name)) for name in ("file", "reason", "step")))
+        for entry in case.book.about("load-refused")
+    )
+    recorded = Counter(
+        (item.bundle or "unknown", item.file, item.reason, str(item.step)) for item in case.evidence.refusals
+    )
+    if told != recorded:
+        text = "the bundles that were refused are not those that the ledger tells of"
+        yield finding("record-altered", case.site, text)
 
 
 def _of_bundle(case: Case, bundle: Bundle, entry: Entry | None) -> Iterator[Finding]:
@@ -146,7 +182,7 @@ def _unreported(case: Case) -> Iterator[Finding]:
             if (
                 day.rows
                 and due is not None
-                and case.now > due + PATIENCE
+                and case.now - due > PATIENCE
                 and (item.bundle, day.table, day.day) not in gone
             ):
                 late[bundle.partner if bundle is not None else ""] += 1

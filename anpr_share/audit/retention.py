@@ -43,7 +43,7 @@ def days(case: Case) -> Iterator[DayRecord]:
                 state, entry = _held(case.now, due), None
             elif erased is not None:
                 entry, reason = erased, erased.details.get("reason")
-                state = "late" if entry.time > due + GRACE else "destroyed"
+                state = "late" if entry.time - due > GRACE else "destroyed"
             else:
                 # Its key was in the keys.db that the restored site came without.
                 entry = next((item for item in restored if item.time >= bundle.at), None)
@@ -67,13 +67,14 @@ def days(case: Case) -> Iterator[DayRecord]:
 def _held(now: datetime, due: datetime) -> DayState:
     if now < due:
         return "held"
-    return "due" if now <= due + GRACE else "overdue"
+    return "due" if now - due <= GRACE else "overdue"
 
 
 def findings(case: Case, found: Iterable[DayRecord]) -> Iterator[Finding]:
     """What the rules of retention say of one site."""
     yield from _of_days(case, found)
     yield from _of_keys(case)
+    yield from _of_deletions(case)
     yield from _of_windows(case)
     yield from _of_files(case)
     yield from _of_purges(case)
@@ -117,6 +118,10 @@ def _of_keys(case: Case) -> Iterator[Finding]:
     missing = () if case.evidence.disk is None else case.evidence.disk.missing
     if lost := sorted({*alone, *missing}):
         yield finding("key-without-data", case.site, f"{_places(lost)}")
+    if back := [place for place in case.evidence.keys if (place.bundle, place.tbl, place.day) in case.erasures]:
+        seqs = {case.erasures[place.bundle, place.tbl, place.day].seq for place in back}
+        text = f"keys that were destroyed are here again: {_places(back)}"
+        yield finding("record-altered", case.site, text, tuple(sorted(seqs)))
     closed = [place for place in case.evidence.keys if case.closed(place.agreement) is not None]
     if closed:
         lines = tuple(entry.seq for entry in case.book.about("agreement-closed"))
@@ -130,8 +135,42 @@ def _of_keys(case: Case) -> Iterator[Finding]:
             yield finding("gone-unlogged", case.site, text)
 
 
+def _of_deletions(case: Case) -> Iterator[Finding]:
+    """What the next receipt will say was destroyed, held against what the ledger says: these records carry no MAC."""
+    recorded = {(item.bundle, item.tbl, item.day): item for item in case.evidence.deletions}
+    bundles = {item.id: item for item in case.evidence.bundles}
+    wrong = set(recorded.keys() ^ case.erasures.keys())
+    rows: Counter[int] = Counter()
+    for place, item in recorded.items():
+        entry, bundle = case.erasures.get(place), bundles.get(item.bundle)
+        if entry is None or bundle is None:
+            continue
+        rows[entry.seq] += item.rows
+        if (
+            item.reason != entry.details.get("reason")
+            or (item.agreement, item.partner) != (bundle.agreement, bundle.partner)
+            or not timedelta() <= entry.time - item.at <= GRACE
+            or (item.receipt is not None and item.receipt not in case.receipts)
+        ):
+            wrong.add(place)
+    # Of a line all of whose days no later line tells of anew.
+    days_ = Counter(entry.seq for entry in case.erasures.values())
+    for place, entry in case.erasures.items():
+        told = entry.details.get("days")
+        if isinstance(told, list) and days_[entry.seq] == len(told) and rows[entry.seq] != entry.details.get("rows"):
+            wrong.add(place)
+    if wrong:
+        lines = {case.erasures[place].seq for place in wrong if place in case.erasures}
+        text = f"what is recorded as destroyed is not what the ledger says: {_days(day for _, _, day in wrong)}"
+        yield finding("record-altered", case.site, text, tuple(sorted(lines)))
+
+
 def _of_windows(case: Case) -> Iterator[Finding]:
     known = {item.digest: item for item in case.evidence.requests}
+    used = {(item.request, item.first.isoformat()) for item in case.evidence.windows if item.state == "used"}
+    if back := used & set(case.evidence.onetime):
+        text = f"{len(back)} one-time keys of windows that were answered are here again"
+        yield finding("record-altered", case.site, text)
     late: Counter[str] = Counter()
     for digest, first in case.evidence.onetime:
         request = case.requests.get(digest)
@@ -139,7 +178,7 @@ def _of_windows(case: Case) -> Iterator[Finding]:
         window = None if request is None else next((w for w in request.windows if w.first.isoformat() == first), None)
         if request is None or agreement is None or window is None:
             yield finding("key-without-data", case.site, "a one-time key belongs to no request that is recorded")
-        elif case.now > request.closes(window, agreement) + GRACE or case.closed(agreement.id) is not None:
+        elif case.now - request.closes(window, agreement) > GRACE or case.closed(agreement.id) is not None:
             late[digest] += 1
     for digest, count in late.items():
         text = f"{count} of the request of {known[digest].created:%Y-%m-%d} to {known[digest].partner}"
@@ -157,7 +196,7 @@ def _of_files(case: Case) -> Iterator[Finding]:
         name = f"{item.kind} {spoken_name(Path(item.path))} under {item.agreement}"
         if case.closed(item.agreement) is not None:
             yield finding("closed-but-held", case.site, name)
-        elif case.now > due + GRACE:
+        elif case.now - due > GRACE:
             yield finding("extract-too-old", case.site, f"{name}, due on {due:%Y-%m-%d %H:%M} UTC")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,11 +39,19 @@ def audit(
     Several sites are also checked against one another. Needs no passphrase; with --passphrase-file, or its variable,
     records of sites that it opens are proved too. Changes nothing. Exit code 1 if anything must be explained.
     """
+    from anpr_share.errors import LockedError
     from anpr_share.reports.audit import audit_lines
     from anpr_share.site.files import new_file
     from anpr_share.work import auditing
 
-    evidence = [_evidence(invocation, path) for path in sources or (None,)]
+    passphrase = invocation.passphrase() if invocation.passphrase_path() is not None else None
+    evidence = [_evidence(invocation, path, passphrase) for path in sources or (None,)]
+    looked_at = [item.disk for item in evidence if item.disk is not None]
+    if passphrase is not None and looked_at and not any(disk.proved for disk in looked_at):
+        raise LockedError(
+            "the passphrase opens none of these sites",
+            hint="give the right one, or none: then nothing is said of records that were altered without it",
+        )
     result = auditing.audit(evidence, invocation.clock(), None if agreement is None else document(agreement))
     if html is not None:
         from anpr_share.reports.audit_page import page
@@ -53,12 +60,10 @@ def audit(
     return Outcome(result, lines=audit_lines(result), answer=result.verdict == "clean")
 
 
-def _evidence(invocation: Invocation, path: Path | None) -> Evidence:
+def _evidence(invocation: Invocation, path: Path | None, passphrase: bytes | None) -> Evidence:
     """The evidence of one source: a site, or a file that one exported; without a path, of the site here."""
     from anpr_share.cli.opening import SITE_VARIABLE
-    from anpr_share.errors import LockedError, VerificationError
     from anpr_share.site.layout import find_site, require_site
-    from anpr_share.site.opened import OpenSite
     from anpr_share.work import auditing
 
     if path is not None and not path.is_dir():
@@ -67,16 +72,4 @@ def _evidence(invocation: Invocation, path: Path | None) -> Evidence:
         root = find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
     else:
         root = require_site(path, f"{spoken_name(path)} is no site")
-    with ExitStack() as stack:
-        site = stack.enter_context(OpenSite.open(root, clock=invocation.clock))
-        proof, altered = None, None
-        if invocation.passphrase_path() is not None:
-            try:
-                opened = OpenSite.open(root, passphrase=invocation.passphrase(), clock=invocation.clock)
-                proof = stack.enter_context(opened)
-            except LockedError:
-                # Of several sites, a passphrase opens those that it is of; the result says which were not proved.
-                proof = None
-            except VerificationError as error:
-                altered = error.message
-        return auditing.gather(site, proof=proof, altered=altered)
+    return auditing.look(root, invocation.clock, passphrase)

@@ -1,6 +1,6 @@
 """Gathering the evidence for an audit, from a site or from the ledger that it exported; and exporting it.
 
-Guarantees: nothing of a site is changed; nothing is decrypted. Records are read as they are, so that one that was
+Guarantees: nothing of a site is changed; no data are decrypted. Records are read as they are, so that one that was
 altered is told of and does not stop the audit; with the passphrase they are also proved.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +19,16 @@ from anpr_share.audit.evidence import RECORDS, Disk, Evidence, encode, of_record
 from anpr_share.audit.findings import AuditResult
 from anpr_share.audit.judge import judge
 from anpr_share.documents import agreement as agreements
-from anpr_share.errors import PolicyError, StorageError, VerificationError
+from anpr_share.errors import FormatError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
+from anpr_share.periods import parse_day
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.database import Connection
 from anpr_share.site.files import new_file
 from anpr_share.site.holdings import KeyPlace, Part
 from anpr_share.site.ledger import line_hash
-from anpr_share.site.opened import OpenSite
+from anpr_share.site.opened import Clock, OpenSite
+from anpr_share.site.records import Record
 from anpr_share.wording import spoken_name
 
 _ATTEMPTS = 3
@@ -62,7 +64,7 @@ def read_export(path: Path) -> Evidence:
 
 def export_ledger(site: OpenSite, out: Path) -> LedgerExport:
     """Write the evidence of a site to a new file. Raises :class:`StorageError`."""
-    evidence = _records(site)
+    evidence = _records(site, site.now)
     # Where its extracts lie is the force's own affair; that they are there can only be seen at the site.
     named = tuple(replace(item, path=spoken_name(Path(item.path))) for item in evidence.registered)
     new_file(out, encode(replace(evidence, source="ledger", registered=named)))
@@ -70,31 +72,55 @@ def export_ledger(site: OpenSite, out: Path) -> LedgerExport:
     return LedgerExport(out, len(evidence.lines), head)
 
 
-def gather(site: OpenSite, *, proof: OpenSite | None = None, altered: str | None = None) -> Evidence:
-    """The evidence of a site, its disk looked at.
+def look(root: Path, clock: Clock, passphrase: bytes | None) -> Evidence:
+    """The evidence of a site, its disk looked at; with its passphrase the records are proved too.
 
-    ``proof`` is the same site opened with its passphrase, if it is known; ``altered`` says why it did not open with it.
+    Of several sites, a passphrase proves those that it is of; the evidence says which were not. Raises
+    :class:`VerificationError` if the site does not open without it, or a record cannot be read at all.
+    """
+    with ExitStack() as stack:
+        site = stack.enter_context(OpenSite.open(root, clock=clock))
+        proof, altered = None, None
+        if passphrase is not None:
+            try:
+                proof = stack.enter_context(OpenSite.open(root, passphrase=passphrase, clock=clock))
+            except LockedError:
+                proof = None
+            except VerificationError as error:
+                altered = error.message
+        return _gather(site, clock, proof, altered)
+
+
+def _gather(site: OpenSite, clock: Clock, proof: OpenSite | None, altered: str | None) -> Evidence:
+    """``proof`` is the same site opened with its passphrase, if it is known; ``altered`` says why it did not open.
+
     Raises :class:`StorageError` if other commands keep changing the site meanwhile.
     """
     for _ in range(_ATTEMPTS):
-        evidence = _records(site)
+        version = _version(site.db)
+        evidence = _records(site, clock)
         disk = _disk(site, evidence)
-        if site.ledger.head().seq == len(evidence.lines):
-            faults = [] if proof is None else list(_record_faults(proof))
+        faults = [] if proof is None else list(_record_faults(proof))
+        if _version(site.db) == version:
             faults += [] if altered is None else [altered]
             proved = proof is not None or altered is not None
             return replace(evidence, disk=replace(disk, tables=tuple(faults), proved=proved))
     raise StorageError("other commands are working on this site", hint="audit it when they have finished")
 
 
-def _records(site: OpenSite) -> Evidence:
+def _version(db: Connection) -> object:
+    """What is another one once another connection has changed ``site.db``. What the ledger counts may be forged."""
+    return db.row("PRAGMA main.data_version")
+
+
+def _records(site: OpenSite, clock: Clock) -> Evidence:
     """All records as of one moment, unproved."""
     with _snapshot(site.db) as db:
         return Evidence(
             "site",
             site.identity,
-            _now(site),
-            **of_records(item for kind in RECORDS for item in records.find(db, kind, None)),  # type: ignore[arg-type]
+            _now(site, clock),
+            **of_records(item for kind in RECORDS for item in _found(db, kind)),  # type: ignore[arg-type]
             keys=holdings.key_places(db),
             onetime=holdings.onetime_places(db),
             lines=tuple(site.ledger.stored()),
@@ -112,7 +138,17 @@ def _snapshot(connection: Connection) -> Iterator[Connection]:
         connection.execute("COMMIT")
 
 
-def _now(site: OpenSite) -> datetime:
+def _found(db: Connection, kind: type[Record]) -> list[Record]:
+    try:
+        return records.find(db, kind, None)
+    except VerificationError as error:
+        raise VerificationError(
+            f"a {kind.TABLE} record of this site was altered: {error.message}",
+            hint="find out who can write to the site's directory, then restore site.db from a backup",
+        ) from None
+
+
+def _now(site: OpenSite, clock: Clock) -> datetime:
     try:
         return site.now()
     except PolicyError:
@@ -121,16 +157,28 @@ def _now(site: OpenSite) -> datetime:
         if latest is None:
             raise
         return latest
+    except FormatError:
+        return clock().replace(microsecond=0)  # a line of the ledger is none: the judgement says so
 
 
 def _record_faults(proof: OpenSite) -> Iterator[str]:
-    """Which tables hold records that nobody with the passphrase wrote."""
-    for kind in RECORDS:
+    """Which tables hold records that nobody with the passphrase wrote, and which keys do not open where they are."""
+    vault = proof.require_vault()
+    kinds: tuple[type[Record], ...] = (*RECORDS, holdings.HeldDay, holdings.Coverage)
+    for kind in kinds:
         if kind.AUTHENTICATED:
             try:
-                records.find(proof.db, kind, proof.vault)
+                records.find(proof.db, kind, vault)
             except VerificationError as error:
                 yield error.message
+    try:
+        for agreement, table in sorted({place[:2] for place in holdings.key_places(proof.db)}):
+            for place, wrapped in holdings.wrapped_day_keys(proof.db, agreement, table).items():
+                holdings.unwrap_day_key(vault, place, wrapped)
+        for request, first in holdings.onetime_places(proof.db):
+            holdings.onetime_key(proof.db, vault, request, parse_day(first))
+    except VerificationError as error:
+        yield f"keys.db: {error.message}"
 
 
 def _disk(site: OpenSite, evidence: Evidence) -> Disk:
@@ -168,7 +216,9 @@ def _files(store: Path) -> Iterator[Path]:
 
 
 def _state(path: Path, part: Part) -> bool | None:
-    """Whether a part's file is the one that was recorded; None if it is not there."""
+    """Whether a part's file is the one that was recorded, and lies there itself; None if it is not there."""
+    if path.is_symlink():
+        return False
     try:
         with open_regular(path, "a part") as file:
             if os.fstat(file.fileno()).st_size != part.bytes:
