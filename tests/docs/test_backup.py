@@ -1,4 +1,4 @@
-"""The page on backups does what it says: every block of it is run, in order, where the walk-through ends."""
+"""The page on backups does what it says: every block of it is run, in order, before the walk-through ends."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from tests.support.pages import BACKUP, WALKTHROUGH, Shell, blocks, run
 
 
-def test_every_block_runs_where_the_walk_through_ends(
+def test_every_block_runs_before_the_walk_through_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shell, names = Shell(monkeypatch, capfd), dict[str, object](__name__="backup")
-    run(WALKTHROUGH, tmp_path, shell, names)
+    run(WALKTHROUGH, tmp_path, shell, names, before="11. The end")
 
     run(BACKUP, tmp_path, shell, names)
 

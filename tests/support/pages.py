@@ -24,9 +24,10 @@ EXPECTED = re.compile(r"\s+# exit code (\d+)$")
 TOOLS = {"mkdir", "cp", "mv", "rm", "chmod"}
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The language and the text of each block."""
-    return BLOCK.findall(page.read_text(encoding="utf-8"))
+def blocks(page: Path, before: str | None = None) -> list[tuple[str, str]]:
+    """The language and the text of each block, up to the heading ``before``."""
+    text = page.read_text(encoding="utf-8")
+    return BLOCK.findall(text if before is None else text[: text.index(f"\n## {before}\n")])
 
 
 class Shell:
@@ -69,10 +70,13 @@ class Shell:
             pytest.fail(f"{line}\nexit code {code}: {self._capfd.readouterr().err}")
 
 
-def run(page: Path, folder: Path, shell: Shell, names: dict[str, object]) -> None:
-    """Run every block of a page in ``folder``, which is where the process stands; Python blocks share ``names``."""
+def run(page: Path, folder: Path, shell: Shell, names: dict[str, object], before: str | None = None) -> None:
+    """Run every block of a page in ``folder``, which is where the process stands; Python blocks share ``names``.
+
+    ``before`` is the heading to stop at.
+    """
     with quick_opening():
-        for language, text in blocks(page):
+        for language, text in blocks(page, before):
             match language:
                 case "sh":
                     shell.run(text)
