@@ -217,11 +217,9 @@ def _files(store: Path) -> Iterator[Path]:
 
 def _state(path: Path, part: Part) -> bool | None:
     """Whether a part's file is the one that was recorded, and lies there itself; None if it is not there."""
-    if path.is_symlink():
-        return False
     try:
         with open_regular(path, "a part") as file:
-            if os.fstat(file.fileno()).st_size != part.bytes:
+            if path.is_symlink() or os.fstat(file.fileno()).st_size != part.bytes:
                 return False
             return hashlib.file_digest(file, "sha256").hexdigest() == part.sha256
     except StorageError:
