@@ -41,6 +41,7 @@ def audit(
     """
     from anpr_share.errors import LockedError
     from anpr_share.reports.audit import audit_lines
+    from anpr_share.reports.terminal import near
     from anpr_share.site.files import new_file
     from anpr_share.work import auditing
 
@@ -53,11 +54,13 @@ def audit(
             hint="give the right one, or none: then nothing is said of records that were altered without it",
         )
     result = auditing.audit(evidence, invocation.clock(), None if agreement is None else document(agreement))
+    lines = audit_lines(result)
     if html is not None:
         from anpr_share.reports.audit_page import page
 
         new_file(html, [page(result).encode("utf-8")])
-    return Outcome(result, lines=audit_lines(result), answer=result.verdict == "clean")
+        lines += ["", f"wrote {near(html)}: open it in a browser, or print it"]
+    return Outcome(result, lines=lines, answer=result.verdict == "clean")
 
 
 def _evidence(invocation: Invocation, path: Path | None, passphrase: bytes | None) -> Evidence:

@@ -47,8 +47,9 @@ def test_every_command_of_the_story_is_shown_and_every_count_adds_up(told: tuple
         + ["agreement"] * 7
         + ["key", "request", "request", "check", "export", "export", "inspect", "load"]
         + ["load", "receipt"] * 2
-        + ["link", "status", "receipt", "ledger", "ledger"]
+        + ["link", "status", "receipt", "ledger", "ledger", "purge", "ledger", "audit"]
     )
+    assert "\nclean: " in said
     for block in re.findall(r"^reads .*?rows in the extract\n(?:.*\n)*?next:", said, re.MULTILINE):
         counted = re.findall(r"([\d,]+)  (\S[^\n]*)", block.split("targets")[0])
         numbers = [(int(count.replace(",", "")), what) for count, what in counted]
