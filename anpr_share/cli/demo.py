@@ -206,16 +206,15 @@ def _tell(show: _Show) -> None:
 
     show.story(
         11,
-        "Every night each site destroys what has expired, without a passphrase. Nothing has yet; from the first day that "
-        "is a year old, a day goes each night.",
+        "Every night each site destroys what has expired, without a passphrase. Nothing has yet: in a year a day goes "
+        "each night.",
     )
     show.run("--site", "university", "purge")
 
     show.story(
         12,
-        "The data protection officers hold all three sites against one another and against the signed agreement, "
-        "without a passphrase. Of one site they have only the ledger that it exported. audit.html is the same as a page "
-        "for the browser or on paper.",
+        "The data protection officers hold all three sites against one another and against the signed agreement. Of one "
+        "site they have only the ledger that it exported. audit.html is the same as a page for the browser or on paper.",
     )
     show.run("--site", "yorkshire", "ledger", "export", "-o", "yorkshire.ledger.jsonl")
     sources = ("university", "lancashire", "yorkshire.ledger.jsonl")
