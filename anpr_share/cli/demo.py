@@ -214,7 +214,7 @@ def _tell(show: _Show) -> None:
     show.story(
         12,
         "The data protection officers hold all three sites against one another and against the signed agreement. Of "
-        "one site they have only the ledger that it exported. audit.html is the same as a page for the browser or paper.",
+        "one site they have only the ledger that it exported. audit.html is the same as a page for a screen or paper.",
     )
     show.run("--site", "yorkshire", "ledger", "export", "-o", "yorkshire.ledger.jsonl")
     sources = ("university", "lancashire", "yorkshire.ledger.jsonl")
