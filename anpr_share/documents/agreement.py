@@ -250,6 +250,11 @@ class Agreement:
         return terms.columns if terms is not None else ()
 
 
+def deadline(versions: Sequence[tuple[Agreement, datetime]], table: str, day: date) -> datetime:
+    """By when a day had to be gone at a site that accepted ``versions``, each when it says: none counts before that."""
+    return min(max(version.delete_by(table, day), accepted) for version, accepted in versions)
+
+
 def parse(data: bytes) -> Agreement:
     """Parse an agreement, signed by however many. Raises :class:`FormatError` or :class:`VerificationError`."""
     return from_envelope(dsse.parse(data, KIND, limit=_MAX_BYTES))

@@ -10,7 +10,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -28,9 +28,6 @@ from anpr_share.site.vault import secret_names
 from anpr_share.wording import spoken_name
 from anpr_share.work.agreements import LINKAGE, key_destroyed_on
 from anpr_share.work.erasing import is_ours
-
-PURGE_EVERY = timedelta(days=7)
-"""How long a site may hold data or files under retention without a run of purge before status warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +225,7 @@ def _overdue_files(files: Sequence[FileStatus], now: datetime, purge: str) -> It
 def _unpurged(site: OpenSite, now: datetime, purged: datetime | None) -> Iterator[str]:
     """A site that holds something needs its nightly run; a new one is given as long as any other."""
     since = purged or next((entry.time for entry in site.ledger.lines()), now)
-    if now - since > PURGE_EVERY:
+    if now - since > periods.LONGEST_WITHOUT_PURGE:
         yield (
             f"no purge has run here {'for' if purged else 'yet, in'} {_days((now - since).days)}, though data lie "
             "under retention: have it run every night, as anpr-share schedule shows"
