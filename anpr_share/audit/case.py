@@ -150,8 +150,8 @@ def _by_university(
     """What ``parse`` finds, if the university signed it that it gives as its sender."""
     document, envelope = parse(data)
     known = agreed.get(document.agreement)
-    sender = None if known is None else known[0].identity(document.sender)
-    if sender is None or sender.role != "university":
+    sender = None if known is None else known[0].identity(document.sender, "university")
+    if sender is None:
         raise VerificationError("its sender is no university of an agreement that was accepted here")
     dsse.verify(envelope, sender.signing)
     return document, envelope

@@ -302,14 +302,13 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
             "the key share belongs to another version of the agreement",
             hint="ask the first force to accept the version in force and to send its share anew",
         )
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "police":
+    if agreement.identity(site.identity.fingerprint, "police") is None:
         raise PolicyError(
             "only police parties of the agreement ever hold its linkage key",
             hint="hand the share to the force that it is for",
         )
-    sender = agreement.identity(share.sender)
-    if sender is None or sender.role != "police":
+    sender = agreement.identity(share.sender, "police")
+    if sender is None:
         raise PolicyError(
             "the key share does not come from a police party of the agreement",
             hint="do not use it; ask the first force of the agreement for its share",
@@ -422,6 +421,16 @@ def _record(site: OpenSite, identifier: str | None) -> catalogue.AcceptedAgreeme
     if held is None:
         raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
     return held
+
+
+def require_accepted(site: OpenSite, digest: str, identifier: str, what: str) -> None:
+    """Raise :class:`PolicyError` unless a document (``what``) names a version that was accepted here, of its own id."""
+    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), digest)
+    if accepted is None or accepted.id != identifier:
+        raise PolicyError(
+            f"{what} names a version of the agreement that this site has not accepted",
+            hint="anpr-share agreement accept FILE, and then this command again",
+        )
 
 
 def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerms, ...]:

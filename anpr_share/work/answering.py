@@ -120,22 +120,13 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
             "the agreement sets a ceiling on disclosure risk, which this version cannot measure: nothing is exported",
             hint="a later version measures it; or agree on a version without [risk]",
         )
-    party = agreement.identity(request.sender)
-    if party is None or party.role != "university":
-        raise PolicyError(
-            "the request does not come from a university that is party to the agreement",
-            hint="anpr-share agreement show lists its parties",
-        )
+    partners.require_party(agreement, request.sender, "university", "the request")
     if request.recipient != site.identity.fingerprint:
         raise PolicyError(
             "the request is for another force",
             hint="hand it to the force that it is for, or ask the university for one of your own",
         )
-    if request.created > now.instant + periods.CREATED_TOLERANCE:
-        raise PolicyError(
-            "the request says that it was made in the future: one of the two clocks is wrong",
-            hint="set the wrong clock right, and ask for a new request if it was the university's",
-        )
+    partners.require_past(request.created, now.instant, "the request")
     windows = catalogue.windows(site.db, site.require_vault(), envelope.digest)
     used = frozenset(window.first for window in windows if window.state == "used")
     linkage = agreements.linkage_key(site, agreement.id)

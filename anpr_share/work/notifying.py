@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import notice as notices
 from anpr_share.documents.agreement import Agreement
@@ -27,7 +26,7 @@ from anpr_share.documents.notice import Notice, NoticeContent, Recall
 from anpr_share.documents.receipt import Answered
 from anpr_share.errors import PolicyError, StorageError, UsageError
 from anpr_share.periods import UNDATED
-from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
@@ -80,14 +79,13 @@ def recall(
     """
     content = NoticeContent(format=1, recall=_recall(table, days, reason), erase=None)
     agreement = agreements.recorded(site, agreement_id)
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "police":
+    if agreement.identity(site.identity.fingerprint, "police") is None:
         raise PolicyError(
             "only a force that is party to the agreement recalls data",
             hint="a university applies what it is sent: anpr-share notice apply FILE",
         )
-    university = agreement.party(to)
-    if university is None or university.role != "university":
+    university = agreement.party(to, "university")
+    if university is None:
         raise PolicyError("the recipient is no university of the agreement", hint="anpr-share agreement show")
     partners.require_pinned(site, university.fingerprint, who="the university")
     _require_exported(site, agreement, to, content.recall)
@@ -185,24 +183,10 @@ def _require_standing(site: OpenSite, notice: Notice) -> Agreement:
     """The agreement in force here, if the notice's sender may recall data under it from this site."""
     if notice.recipient != site.identity.fingerprint:
         raise PolicyError("the notice is for another university", hint="hand it to the one that it is for")
-    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), notice.agreement)
-    if accepted is None or accepted.id != notice.agreement_id:
-        raise PolicyError(
-            "the notice names a version of an agreement that this site has not accepted",
-            hint="anpr-share agreement accept FILE, and then apply the notice",
-        )
+    agreements.require_accepted(site, notice.agreement, notice.agreement_id, "the notice")
     agreement = agreements.recorded(site, notice.agreement_id)
-    party = agreement.identity(notice.sender)
-    if party is None or party.role != "police":
-        raise PolicyError(
-            "the notice does not come from a police party of the agreement",
-            hint="anpr-share agreement show lists its parties",
-        )
-    if notice.created > site.now() + periods.CREATED_TOLERANCE:
-        raise PolicyError(
-            "the notice says that it was made in the future: one of the two clocks is wrong",
-            hint="compare this machine's clock with the force's",
-        )
+    partners.require_party(agreement, notice.sender, "police", "the notice")
+    partners.require_past(notice.created, site.now(), "the notice")
     return agreement
 
 

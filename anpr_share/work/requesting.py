@@ -50,14 +50,13 @@ def request(
     agreement = agreements.current(site, agreement_id)
     now = site.now()
     require_in_force(agreement, now)
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "university":
+    if agreement.identity(site.identity.fingerprint, "university") is None:
         raise PolicyError(
             "only a university that is party to the agreement asks for data",
             hint="a force waits for a request: anpr-share export --request FILE",
         )
-    force = agreement.party(to)
-    if force is None or force.role != "police":
+    force = agreement.party(to, "police")
+    if force is None:
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     partners.require_pinned(site, force.fingerprint, who="the force")
     windows = periods.windows(first, last, every)
