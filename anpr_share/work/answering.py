@@ -30,7 +30,7 @@ from anpr_share.site.files import DIRECTORY_MODE
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.publication import Publication
 from anpr_share.site.purpose import check_purpose
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.verifying import require_in_force
 
 
@@ -164,7 +164,7 @@ def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: 
             answer.request.created,
         )
         catalogue.record_request(site.db, vault, known, tuple(item.window for item in answer.request.windows))
-        agreements.witness(site, answer.university.site, digest, answer.request.head)
+        heads.keep(site, answer.university.site, digest, answer.request.head)
     catalogue.use_window(site.db, vault, digest, window.first, bundle)
 
 

@@ -31,7 +31,7 @@ from anpr_share.site.files import create_private
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
-from anpr_share.work import agreements, partners, receipting
+from anpr_share.work import agreements, heads, partners, receipting
 from anpr_share.work.erasing import erase, remove_erased
 from anpr_share.work.reconciling import sent_rows
 
@@ -150,7 +150,7 @@ def _sign(site: OpenSite, agreement: Agreement, university: Identity, content: N
         recipient=university.fingerprint,
         created=site.now(),
         sealed=dsse.to_base64(seal(university.encryption, info, write(content))),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     return dsse.sign(notices.KIND, write(document), site.signing_key)
 
@@ -242,7 +242,7 @@ def _destroy(
                 document.encode(),
             )
             records.add(site.db, known, vault)
-            agreements.witness(site, sender.site, envelope.digest, notice.head)
+            heads.keep(site, sender.site, envelope.digest, notice.head)
             site.record(
                 "notice-applied",
                 agreement.id,

@@ -23,7 +23,7 @@ from anpr_share.files import storage_errors
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.reconciling import Exchanged
 
 
@@ -71,7 +71,7 @@ def sign_receipt(
         refused=tuple(refused),
         deleted=tuple(deleted),
         notices=tuple(notices),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     return dsse.sign(receipts.KIND, write(document), site.signing_key)
 
@@ -189,7 +189,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
                     holdings.KnownReceipt(envelope.digest, "received", party.site, agreement.id, data, site.now()),
                 )
                 _mark_answered(site, receipt, party.site, data)
-                agreements.witness(site, party.site, envelope.digest, receipt.head)
+                heads.keep(site, party.site, envelope.digest, receipt.head)
                 site.record(
                     "receipt-accepted",
                     agreement.id,

@@ -20,7 +20,7 @@ from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.verifying import require_in_force
 
 
@@ -74,7 +74,7 @@ def request(
             requests.RequestedWindow(first=window.first, last=window.last, key=dsse.to_base64(key.public))
             for window, key in zip(windows, keys, strict=True)
         ),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     envelope = dsse.sign(requests.KIND, write(document), site.signing_key)
     vault = site.require_vault()
