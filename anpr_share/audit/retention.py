@@ -218,8 +218,8 @@ def _of_disk(case: Case) -> Iterator[Finding]:
         yield finding("file-unexplained", case.site, name)
     if disk.readable:
         yield finding("permissions-weak", case.site, ", ".join(disk.readable))
-    for name in disk.tables:
-        yield finding("record-altered", case.site, name)
+    for text in disk.faults:
+        yield finding("record-altered", case.site, text)
 
 
 def _by_bundle(places: Iterable[KeyPlace]) -> dict[str, list[str]]:

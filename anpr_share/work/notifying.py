@@ -8,9 +8,10 @@ later, and was made before, is not loaded.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,7 @@ from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
 from anpr_share.work import agreements, heads, partners, receipting
 from anpr_share.work.erasing import erase, remove_erased
+from anpr_share.work.purging import days_of
 from anpr_share.work.reconciling import sent_rows
 
 
@@ -197,7 +199,7 @@ def _destroy(
     sealed = site.opening_key.open(dsse.from_base64(notice.sealed), info)
     recalled = notices.parse_content(sealed).recall
     now, vault = site.now(), site.require_vault()
-    held = _held(site, agreement, sender.site, notice, recalled)
+    held = _held(site, agreement, sender.site, notice, recalled, now)
     with publication.publishing(site.db, site.paths, [out or _outbox(site, envelope.digest)]) as files:
         document = receipting.sign_receipt(
             site,
@@ -270,28 +272,27 @@ def _destroy(
 
 
 def _held(
-    site: OpenSite, agreement: Agreement, source: str, notice: Notice, recalled: Recall
+    site: OpenSite, agreement: Agreement, source: str, notice: Notice, recalled: Recall, now: datetime
 ) -> dict[KeyPlace, holdings.Deletion]:
     """What is held of the recalled days in bundles that the force had made by then: a later one is the correction."""
-    vault = site.require_vault()
     bundles = {
-        item.id: item
-        for item in holdings.bundles(site.db, vault, direction="loaded", agreement=agreement.id)
+        item.id
+        for item in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement.id)
         if item.partner == source and item.created <= notice.created
     }
-    rows: Counter[KeyPlace] = Counter()
-    for part in holdings.parts(site.db, vault, agreement=agreement.id, tbl=recalled.table):
-        rows[part.place] += part.rows
-    found = {}
-    for place in holdings.key_places(site.db):
-        bundle = bundles.get(place.bundle)
-        if bundle is None or place.tbl != recalled.table or place.day not in recalled.days:
-            continue
-        due = agreement.delete_by(place.tbl, agreement.counted_day(place.day, bundle.created, bundle.at))
-        found[place] = holdings.Deletion(
-            place.bundle, place.tbl, place.day, agreement.id, source, rows[place], due, site.now(), "recalled"
+    places = [
+        place
+        for place in holdings.key_places(site.db)
+        if (place.agreement, place.tbl) == (agreement.id, recalled.table)
+        and place.day in recalled.days
+        and place.bundle in bundles
+    ]
+    return {
+        place: holdings.Deletion(
+            place.bundle, place.tbl, place.day, agreement.id, source, item.rows, item.due, now, "recalled"
         )
-    return found
+        for place, item in days_of(site, {agreement.id: agreement}, places)
+    }
 
 
 def _gone(
