@@ -9,7 +9,7 @@ later, and was made before, is not loaded.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -214,23 +214,7 @@ def _destroy(
         )
         create_private(files[0].temporary, document.encode())
         with site.transaction():
-            together: defaultdict[str, list[holdings.Deletion]] = defaultdict(list)
-            for place, item in held.items():
-                erase(site, place, item.partner, item.rows, item.reason, due=item.due, now=now)
-                together[item.bundle].append(item)
-            for bundle, items in together.items():
-                site.record(
-                    "erasure",
-                    bundle,
-                    {
-                        "agreement": agreement.digest,
-                        "days": tuple(sorted(item.day for item in items)),
-                        "notice": envelope.digest,
-                        "reason": "recalled",
-                        "rows": sum(item.rows for item in items),
-                        "table": recalled.table,
-                    },
-                )
+            _erase(site, agreement, held, recalled.table, envelope.digest)
             if recalled.table == "reads":
                 holdings.forget_coverage(site.db, agreement.id, sender.site, {item.day for item in held.values()})
             known = holdings.KnownNotice(
@@ -269,6 +253,29 @@ def _destroy(
         again=False,
         receipt=files[0].final,
     )
+
+
+def _erase(
+    site: OpenSite, agreement: Agreement, held: Mapping[KeyPlace, holdings.Deletion], table: str, digest: str
+) -> None:
+    """Destroy what is held and log it, a line for each bundle, inside the caller's transaction."""
+    together: defaultdict[str, list[holdings.Deletion]] = defaultdict(list)
+    for place, item in held.items():
+        erase(site, place, item.partner, item.rows, item.reason, due=item.due, now=item.at)
+        together[item.bundle].append(item)
+    for bundle, items in together.items():
+        site.record(
+            "erasure",
+            bundle,
+            {
+                "agreement": agreement.digest,
+                "days": tuple(sorted(item.day for item in items)),
+                "notice": digest,
+                "reason": "recalled",
+                "rows": sum(item.rows for item in items),
+                "table": table,
+            },
+        )
 
 
 def _held(

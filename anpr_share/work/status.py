@@ -406,7 +406,7 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
         last = in_force[known.agreement]
-        over = [agreement.ended, *([last.closed_at] if last.closed_at is not None else [])]
+        over = [last.closed_at] if last.closed_at is not None else []
         over += [last.accepted_at] if last.digest != request.agreement else []
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
         lost = {
