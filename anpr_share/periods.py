@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREATED_TOLERANCE",
+    "LONGEST_WITHOUT_PURGE",
+    "PURGE_GRACE",
     "RESOLUTIONS",
     "UNDATED",
     "Duration",
@@ -55,6 +57,12 @@ CLOCK_BACK_TOLERANCE: Final = timedelta(minutes=5)
 
 CLOCK_LEAP: Final = timedelta(days=31)
 """A clock further than this past the last ledger entry may be wrong: it hides expired days, and destroys nothing."""
+
+PURGE_GRACE: Final = timedelta(days=1)
+"""What goes within so long of its delete-by is in time: a purge comes by night, and nobody can see it meanwhile."""
+
+LONGEST_WITHOUT_PURGE: Final = timedelta(days=7)
+"""How long a site may hold data or files under retention without a run of purge before that is told."""
 
 RESOLUTIONS: Final = {"1s": 1_000_000, "1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": None}
 """Microseconds of each resolution of times; of whole days there is only the start."""

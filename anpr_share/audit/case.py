@@ -78,11 +78,9 @@ class Case:
         return self.evidence.at
 
     def deadline(self, agreement: str, table: str, day: date) -> datetime | None:
-        """By when a day had to be gone under all versions accepted here: of each, not before it was accepted."""
-        return min(
-            (max(item.agreement.delete_by(table, day), item.accepted) for item in self.versions.get(agreement, ())),
-            default=None,
-        )
+        """By when a day had to be gone under all versions accepted here; None if there are none."""
+        versions = [(item.agreement, item.accepted) for item in self.versions.get(agreement, ())]
+        return agreements.deadline(versions, table, day) if versions else None
 
     def in_force(self, agreement: str) -> Agreement | None:
         """The version that was accepted last."""
@@ -93,13 +91,14 @@ class Case:
         """When an agreement was closed here."""
         return next((item.closed for item in self.versions.get(agreement, ()) if item.closed is not None), None)
 
-    def counted_day(self, bundle: holdings.Bundle, day: str) -> date | None:
-        """The day that retention counts from; None if that is no day, or the agreement is unknown."""
+    def due(self, bundle: holdings.Bundle, table: str, day: str) -> datetime | None:
+        """By when a day of a bundle had to be gone; None if that is no day, or the agreement is unknown."""
         agreement = self.in_force(bundle.agreement)
         try:
-            return None if agreement is None else agreement.counted_day(day, bundle.created, bundle.at)
+            counted = None if agreement is None else agreement.counted_day(day, bundle.created, bundle.at)
         except VerificationError:
             return None
+        return None if counted is None else self.deadline(bundle.agreement, table, counted)
 
 
 def case(evidence: Evidence) -> Case:
@@ -151,8 +150,8 @@ def _by_university(
     """What ``parse`` finds, if the university signed it that it gives as its sender."""
     document, envelope = parse(data)
     known = agreed.get(document.agreement)
-    sender = None if known is None else known[0].identity(document.sender)
-    if sender is None or sender.role != "university":
+    sender = None if known is None else known[0].identity(document.sender, "university")
+    if sender is None:
         raise VerificationError("its sender is no university of an agreement that was accepted here")
     dsse.verify(envelope, sender.signing)
     return document, envelope

@@ -70,8 +70,8 @@ class Disk:
     ``altered`` and ``missing`` are days of the store whose file is another than was recorded, or is not there;
     ``keyless`` and ``unexplained`` are files of the store whose key is gone, or that no record explains; ``readable``
     are files of the site that others may read; ``present`` are the registered files that are still there, by their
-    recorded paths; ``tables`` are those of ``site.db`` whose records were altered without the passphrase, ``proved``
-    whether that could be seen.
+    recorded paths; ``faults`` say which records or keys were altered without the passphrase, and ``proved`` whether
+    that could be seen.
     """
 
     altered: tuple[KeyPlace, ...] = ()
@@ -80,7 +80,7 @@ class Disk:
     unexplained: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
     present: frozenset[str] = frozenset()
-    tables: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     proved: bool = False
 
 

@@ -102,9 +102,9 @@ def _document_faults(case: Case, bundle: Bundle) -> Iterator[str]:
         return
     manifest, envelope = found
     agreement = case.by_digest.get(manifest.agreement)
-    sender = None if agreement is None else agreement.identity(manifest.sender)
+    sender = None if agreement is None else agreement.identity(manifest.sender, "police")
     try:
-        if sender is None or sender.role != "police":
+        if sender is None:
             raise VerificationError("its sender is no police party of the agreement")
         dsse.verify(envelope, sender.signing)
     except VerificationError as error:
@@ -176,16 +176,13 @@ def _unreported(case: Case) -> Iterator[Finding]:
     late: Counter[str] = Counter()
     for item in (loaded for receipt in case.receipts.values() for loaded in receipt.loaded):
         bundle = bundles.get(item.bundle)
-        for day in item.days if bundle is not None else ():
-            counted = case.counted_day(bundle, day.day) if bundle is not None else None
-            due = None if counted is None or bundle is None else case.deadline(bundle.agreement, day.table, counted)
-            if (
-                day.rows
-                and due is not None
-                and case.now - due > PATIENCE
-                and (item.bundle, day.table, day.day) not in gone
-            ):
-                late[bundle.partner if bundle is not None else ""] += 1
+        if bundle is None:
+            continue
+        for day in item.days:
+            due = case.due(bundle, day.table, day.day)
+            is_told = not day.rows or (item.bundle, day.table, day.day) in gone
+            if not is_told and due is not None and case.now - due > PATIENCE:
+                late[bundle.partner] += 1
     for partner, count in sorted(late.items()):
         yield finding(
             "deletion-unreported", case.site, f"{partner}: {count} days whose time was up more than a month ago"

@@ -6,6 +6,7 @@ token, a key or the name of a camera.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
@@ -350,7 +351,7 @@ def finding(code: str, site: str, text: str, lines: tuple[int, ...] = ()) -> Fin
     return Finding(RULES[code], site, text, lines)
 
 
-def verdict(findings: tuple[Finding, ...]) -> Verdict:
+def verdict(findings: Iterable[Finding]) -> Verdict:
     """The worst of what was found; notes are no fault."""
     severities = {item.rule.severity for item in findings}
     if "breach" in severities:

@@ -60,7 +60,7 @@ def judge(found: Sequence[Evidence], at: datetime, signed: Agreement | None = No
     ]
     findings.sort(key=lambda item: (SEVERITIES.index(item.rule.severity), item.site, item.rule.code))
     timeline = sorted(chain.from_iterable(map(exchange.timeline, cases)), key=exchange.order)
-    outcome = verdict(tuple(findings))
+    outcome = verdict(findings)
     return AuditResult(
         at,
         outcome,

@@ -21,6 +21,7 @@ from anpr_share.site.ledger import (
     require_agreement,
     verify_chain,
 )
+from anpr_share.words import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +79,19 @@ def _checkpoints(evidence: Evidence, entries: list[Entry]) -> tuple[int, list[Fi
     unproved += [entry.seq for entry in entries[signed_to:] if needs_vault(entry.event)]
     if unproved:
         events = sorted({entries[seq - 1].event for seq in unproved})
-        text = f"{_count(unproved)} about {', '.join(events)} not written by a command that had the passphrase"
+        text = (
+            f"{count(len(unproved), 'line')} about {', '.join(events)} not written by a command that had the passphrase"
+        )
         found.append(finding("line-unproved", site, text, tuple(unproved)))
     return signed_to, found
 
 
 def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Finding]:
     if tail := [entry.seq for entry in entries[signed_to:]]:
-        yield finding("tail-unsigned", site, f"{_count(tail)} not signed yet", tuple(tail))
+        yield finding("tail-unsigned", site, f"{count(len(tail), 'line')} not signed yet", tuple(tail))
     if leapt := [entry.seq for entry in entries if entry.leapt]:
         days = max((entry.time - _before(entries, entry.seq)).days for entry in entries if entry.leapt)
-        text = f"{_count(leapt)} written up to {days} days after the last one that counts"
+        text = f"{count(len(leapt), 'line')} written up to {days} days after the last one that counts"
         yield finding("clock-leapt", site, text, tuple(leapt))
     for entry in entries:
         if entry.event == CLOCK_RESET:
@@ -111,7 +114,3 @@ def _before(entries: list[Entry], seq: int, *, leapt: bool = False) -> datetime:
 def _because(entry: Entry) -> str:
     reason = entry.details.get("reason")
     return f": {reason}" if isinstance(reason, str) and reason else ""
-
-
-def _count(lines: list[int]) -> str:
-    return "1 line" if len(lines) == 1 else f"{len(lines):,} lines"

@@ -1,8 +1,7 @@
 """What is held, what was destroyed, and when it had to be.
 
 The deadline of a day is the earliest of its delete-by under every version of the agreement that was accepted at the
-site, of each not before it was accepted (:meth:`anpr_share.audit.case.Case.deadline`). A purge comes by night, so what
-goes within a day of its deadline is in time: nobody could see it meanwhile.
+site, of each not before it was accepted (:func:`anpr_share.documents.agreement.deadline`).
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from typing import Final
 
 from anpr_share.audit.case import Case
 from anpr_share.audit.findings import DayRecord, DayState, Finding, finding
+from anpr_share.periods import LONGEST_WITHOUT_PURGE, PURGE_GRACE
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.wording import spoken_name
-
-GRACE: Final = timedelta(days=1)
-"""A day whose time was up is destroyed by the next nightly purge."""
-LONGEST_WITHOUT_PURGE: Final = timedelta(days=7)
 
 
 def days(case: Case) -> Iterator[DayRecord]:
@@ -32,8 +28,7 @@ def days(case: Case) -> Iterator[DayRecord]:
         if bundle.direction != "loaded" or receipt is None:
             continue
         for loaded in (day for item in receipt.loaded for day in item.days if day.rows):
-            counted = case.counted_day(bundle, loaded.day)
-            due = None if counted is None else case.deadline(bundle.agreement, loaded.table, counted)
+            due = case.due(bundle, loaded.table, loaded.day)
             if due is None:
                 continue
             place = KeyPlace(bundle.agreement, loaded.table, loaded.day, bundle.id)
@@ -43,7 +38,7 @@ def days(case: Case) -> Iterator[DayRecord]:
                 state, entry = _held(case.now, due), None
             elif erased is not None:
                 entry, reason = erased, erased.details.get("reason")
-                state = "late" if entry.time - due > GRACE else "destroyed"
+                state = "late" if entry.time - due > PURGE_GRACE else "destroyed"
             else:
                 # Its key was in the keys.db that the restored site came without.
                 entry = next((item for item in restored if item.time >= bundle.at), None)
@@ -67,7 +62,7 @@ def days(case: Case) -> Iterator[DayRecord]:
 def _held(now: datetime, due: datetime) -> DayState:
     if now < due:
         return "held"
-    return "due" if now - due <= GRACE else "overdue"
+    return "due" if now - due <= PURGE_GRACE else "overdue"
 
 
 def findings(case: Case, found: Iterable[DayRecord]) -> Iterator[Finding]:
@@ -117,7 +112,7 @@ def _of_keys(case: Case) -> Iterator[Finding]:
     alone = [place for place in case.evidence.keys if place not in recorded or place.bundle not in bundles]
     missing = () if case.evidence.disk is None else case.evidence.disk.missing
     if lost := sorted({*alone, *missing}):
-        yield finding("key-without-data", case.site, f"{_places(lost)}")
+        yield finding("key-without-data", case.site, _places(lost))
     if back := [place for place in case.evidence.keys if (place.bundle, place.tbl, place.day) in case.erasures]:
         seqs = {case.erasures[place.bundle, place.tbl, place.day].seq for place in back}
         text = f"keys that were destroyed are here again: {_places(back)}"
@@ -149,7 +144,7 @@ def _of_deletions(case: Case) -> Iterator[Finding]:
         if (
             item.reason != entry.details.get("reason")
             or (item.agreement, item.partner) != (bundle.agreement, bundle.partner)
-            or not timedelta() <= entry.time - item.at <= GRACE
+            or not timedelta() <= entry.time - item.at <= PURGE_GRACE
             or (item.receipt is not None and item.receipt not in case.receipts)
         ):
             wrong.add(place)
@@ -178,7 +173,7 @@ def _of_windows(case: Case) -> Iterator[Finding]:
         window = None if request is None else next((w for w in request.windows if w.first.isoformat() == first), None)
         if request is None or agreement is None or window is None:
             yield finding("key-without-data", case.site, "a one-time key belongs to no request that is recorded")
-        elif case.now - request.closes(window, agreement) > GRACE or case.closed(agreement.id) is not None:
+        elif case.now - request.closes(window, agreement) > PURGE_GRACE or case.closed(agreement.id) is not None:
             late[digest] += 1
     for digest, count in late.items():
         text = f"{count} of the request of {known[digest].created:%Y-%m-%d} to {known[digest].partner}"
@@ -196,7 +191,7 @@ def _of_files(case: Case) -> Iterator[Finding]:
         name = f"{item.kind} {spoken_name(Path(item.path))} under {item.agreement}"
         if case.closed(item.agreement) is not None:
             yield finding("closed-but-held", case.site, name)
-        elif case.now - due > GRACE:
+        elif case.now - due > PURGE_GRACE:
             yield finding("extract-too-old", case.site, f"{name}, due on {due:%Y-%m-%d %H:%M} UTC")
 
 
@@ -216,15 +211,15 @@ def _of_disk(case: Case) -> Iterator[Finding]:
     if disk is None:
         return
     if disk.altered:
-        yield finding("part-altered", case.site, f"{_places(disk.altered)}")
+        yield finding("part-altered", case.site, _places(disk.altered))
     for name in disk.keyless:
         yield finding("data-without-key", case.site, name)
     for name in disk.unexplained:
         yield finding("file-unexplained", case.site, name)
     if disk.readable:
         yield finding("permissions-weak", case.site, ", ".join(disk.readable))
-    for name in disk.tables:
-        yield finding("record-altered", case.site, name)
+    for text in disk.faults:
+        yield finding("record-altered", case.site, text)
 
 
 def _by_bundle(places: Iterable[KeyPlace]) -> dict[str, list[str]]:

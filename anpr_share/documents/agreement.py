@@ -205,13 +205,15 @@ class Agreement:
         """When it is over: 00:00 after its last day."""
         return periods.day_end(self.terms.ends, self.zone)
 
-    def identity(self, fingerprint: str) -> Identity | None:
-        """The party with this fingerprint, if it is one."""
-        return next((item for item in self.identities if item.fingerprint == fingerprint), None)
+    def identity(self, fingerprint: str, role: Role | None = None) -> Identity | None:
+        """The party with this fingerprint, if it is one, and of this role."""
+        found = (item for item in self.identities if role in (None, item.role))
+        return next((item for item in found if item.fingerprint == fingerprint), None)
 
-    def party(self, site: str) -> Identity | None:
-        """The party with this site id, if it is one."""
-        return next((item for item in self.identities if item.site == site), None)
+    def party(self, site: str, role: Role | None = None) -> Identity | None:
+        """The party with this site id, if it is one, and of this role."""
+        found = (item for item in self.identities if role in (None, item.role))
+        return next((item for item in found if item.site == site), None)
 
     def of_role(self, role: Role) -> tuple[Identity, ...]:
         """The parties of one role, in the order of the agreement."""
@@ -248,6 +250,11 @@ class Agreement:
         """The agreed columns of a table; none if the table is not part of the agreement."""
         terms = {"reads": self.terms.reads, "targets": self.terms.targets, "cameras": self.terms.cameras}[table]
         return terms.columns if terms is not None else ()
+
+
+def deadline(versions: Sequence[tuple[Agreement, datetime]], table: str, day: date) -> datetime:
+    """By when a day had to be gone at a site that accepted ``versions``, each when it says: none counts before that."""
+    return min(max(version.delete_by(table, day), accepted) for version, accepted in versions)
 
 
 def parse(data: bytes) -> Agreement:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from anpr_share.audit.findings import RULES, SEVERITIES, Finding, Rule, Severity, Verdict
 from anpr_share.reports.audit_calendar import STATES, holdings, spans
-from anpr_share.reports.words import count, others
+from anpr_share.words import count, others
 
 if TYPE_CHECKING:
     from anpr_share.audit.findings import AuditResult, SiteAudit

@@ -15,8 +15,7 @@ from itertools import groupby
 from typing import Final
 
 from anpr_share.audit.findings import DayRecord, DayState
-
-UNDATED = "undated"
+from anpr_share.periods import UNDATED
 
 
 @dataclass(frozen=True, slots=True)

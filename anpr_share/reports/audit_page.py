@@ -30,7 +30,7 @@ from anpr_share.documents.identity import spoken
 from anpr_share.reports.audit import HEADLINES, by_rule, counted, ledger_lines, severity_count
 from anpr_share.reports.audit_calendar import STATES, Month, holdings, month_of
 from anpr_share.reports.terminal import plain
-from anpr_share.reports.words import count
+from anpr_share.words import count
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import Table
-from anpr_share.reports.words import count
 from anpr_share.tables.phrases import PHRASES
+from anpr_share.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from anpr_share.documents.identity import spoken
 from anpr_share.reports.terminal import Table, near
-from anpr_share.reports.words import count, moment, size
 from anpr_share.tables.phrases import PHRASES
+from anpr_share.words import count, moment, size
 from anpr_share.work.accounting import WITHHELD
 
 if TYPE_CHECKING:

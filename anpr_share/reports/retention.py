@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import Table, Verbatim, near
-from anpr_share.reports.words import count, moment, others
+from anpr_share.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from anpr_share.documents.identity import spoken
 from anpr_share.reports.terminal import Table, near
-from anpr_share.reports.words import count, moment, others
+from anpr_share.words import count, moment, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

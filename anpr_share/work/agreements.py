@@ -17,24 +17,24 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import draft, keyshare
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
-from anpr_share.documents.identity import Identity, spoken
+from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import seal
-from anpr_share.documents.model import LedgerHead, write
+from anpr_share.documents.model import write
+from anpr_share.documents.terms import describe
 from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
-from anpr_share.periods import Duration, day_of
+from anpr_share.periods import day_of
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
-from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site import catalogue, publication
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import may_identify
-from anpr_share.work import partners
+from anpr_share.work import heads, partners
 from anpr_share.work.partners import Confirm
 from anpr_share.work.purging import PurgeResult
 from anpr_share.work.verifying import require_open
 
 LINKAGE = "linkage"
-_RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +281,7 @@ def share_key(site: OpenSite, agreement: Agreement) -> tuple[Path, ...]:
             created=site.now(),
             key_check=LinkageKey(secret, agreement.id).check,
             sealed=dsse.to_base64(seal(force.encryption, info, secret)),
-            head=ledger_head(site),
+            head=heads.ours(site),
         )
         envelope = dsse.sign(keyshare.KIND, write(share), site.signing_key)
         with publication.publishing(site.db, site.paths, [path]) as staged:
@@ -302,14 +302,13 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
             "the key share belongs to another version of the agreement",
             hint="ask the first force to accept the version in force and to send its share anew",
         )
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "police":
+    if agreement.identity(site.identity.fingerprint, "police") is None:
         raise PolicyError(
             "only police parties of the agreement ever hold its linkage key",
             hint="hand the share to the force that it is for",
         )
-    sender = agreement.identity(share.sender)
-    if sender is None or sender.role != "police":
+    sender = agreement.identity(share.sender, "police")
+    if sender is None:
         raise PolicyError(
             "the key share does not come from a police party of the agreement",
             hint="do not use it; ask the first force of the agreement for its share",
@@ -341,7 +340,7 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
             if held is None:
                 site.require_vault().put_secret(site.db, LINKAGE, agreement.id, secret)
                 site.record("linkage-key-accepted", agreement.id, {"check": share.key_check, "sender": sender.site})
-            witness(site, sender.site, envelope.digest, share.head)
+            heads.keep(site, sender.site, envelope.digest, share.head)
         site.checkpoint()
     return KeyResult(agreement.id, share.key_check)
 
@@ -424,6 +423,16 @@ def _record(site: OpenSite, identifier: str | None) -> catalogue.AcceptedAgreeme
     return held
 
 
+def require_accepted(site: OpenSite, digest: str, identifier: str, what: str) -> None:
+    """Raise :class:`PolicyError` unless a document (``what``) names a version that was accepted here, of its own id."""
+    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), digest)
+    if accepted is None or accepted.id != identifier:
+        raise PolicyError(
+            f"{what} names a version of the agreement that this site has not accepted",
+            hint="anpr-share agreement accept FILE, and then this command again",
+        )
+
+
 def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerms, ...]:
     """The version accepted last of one agreement, or of all. Raises :class:`PolicyError` for an unknown id."""
     found = []
@@ -444,57 +453,3 @@ def listed(site: OpenSite, identifier: str | None = None) -> tuple[AgreementTerm
             )
         )
     return tuple(found)
-
-
-def ledger_head(site: OpenSite) -> LedgerHead:
-    """Where this site's ledger stands now, as a document that it is about to sign says it."""
-    head = site.ledger.head()
-    return LedgerHead(seq=head.seq, hash=head.hash)
-
-
-def witness(site: OpenSite, partner: str, document: str, head: LedgerHead) -> None:
-    """Keep where a partner's ledger stood, inside the caller's transaction; a document seen before changes nothing."""
-    vault, place = site.require_vault(), (partner, document)
-    if records.one(site.db, holdings.Witness, vault, "partner = ? AND document = ?", *place) is None:
-        records.add(site.db, holdings.Witness(*place, head.seq, head.hash, site.now()), vault)
-
-
-def describe(agreement: Agreement) -> list[str]:
-    """The terms and parties of an agreement, for a person to read before signing."""
-    terms = agreement.terms
-    limits = {table: agreement.retention(table).words for table in ("reads", "targets")}
-    lines = [
-        f"{terms.title} ({terms.id}, version {terms.version})",
-        f"purpose      {terms.purpose}",
-        f"legal basis  {terms.legal_basis}",
-        f"in force     {terms.starts} to {terms.ends}, days as in {terms.timezone}",
-        f"reads        {', '.join(terms.reads.columns)}",
-        f"             times to {_RESOLUTIONS[terms.reads.resolution]}, kept for {limits['reads']}"
-        + (f", a sample of {terms.reads.sample} of vehicles" if terms.reads.sample else ""),
-    ]
-    if terms.authority_after:
-        lines.append(
-            f"             older than {Duration.parse(terms.authority_after).words} only with a named authority"
-        )
-    if terms.targets is not None:
-        lines += [
-            f"targets      {', '.join(terms.targets.columns)}",
-            f"             dates to the {terms.targets.date_resolution}, kept for {limits['targets']}",
-            f"             {'with' if terms.targets.victims else 'without'} victims' vehicles",
-        ]
-        if terms.targets.handling is not None:
-            lines.append(f"             handling codes {', '.join(terms.targets.handling)} only")
-    if terms.cameras is not None:
-        lines.append(f"cameras      {', '.join(terms.cameras.columns)}, at least {terms.cameras.k} alike")
-        lines.append("             (this version exports no cameras)")
-    if terms.risk is not None and terms.risk.unicity4_max is not None:
-        lines += [
-            f"risk         at most {terms.risk.unicity4_max} of vehicles singled out by four reads",
-            "             (this version cannot measure it, and so exports nothing)",
-        ]
-    for party in agreement.identities:
-        lines += [
-            f"{party.role:<12} {party.name} ({party.site})",
-            f"             {spoken(party.fingerprint, indent=13)}",
-        ]
-    return lines

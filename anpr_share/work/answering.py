@@ -30,7 +30,7 @@ from anpr_share.site.files import DIRECTORY_MODE
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.publication import Publication
 from anpr_share.site.purpose import check_purpose
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.verifying import require_in_force
 
 
@@ -120,22 +120,13 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
             "the agreement sets a ceiling on disclosure risk, which this version cannot measure: nothing is exported",
             hint="a later version measures it; or agree on a version without [risk]",
         )
-    party = agreement.identity(request.sender)
-    if party is None or party.role != "university":
-        raise PolicyError(
-            "the request does not come from a university that is party to the agreement",
-            hint="anpr-share agreement show lists its parties",
-        )
+    partners.require_party(agreement, request.sender, "university", "the request")
     if request.recipient != site.identity.fingerprint:
         raise PolicyError(
             "the request is for another force",
             hint="hand it to the force that it is for, or ask the university for one of your own",
         )
-    if request.created > now.instant + periods.CREATED_TOLERANCE:
-        raise PolicyError(
-            "the request says that it was made in the future: one of the two clocks is wrong",
-            hint="set the wrong clock right, and ask for a new request if it was the university's",
-        )
+    partners.require_past(request.created, now.instant, "the request")
     windows = catalogue.windows(site.db, site.require_vault(), envelope.digest)
     used = frozenset(window.first for window in windows if window.state == "used")
     linkage = agreements.linkage_key(site, agreement.id)
@@ -173,7 +164,7 @@ def use_window(site: OpenSite, answer: Answer, window: RequestedWindow, bundle: 
             answer.request.created,
         )
         catalogue.record_request(site.db, vault, known, tuple(item.window for item in answer.request.windows))
-        agreements.witness(site, answer.university.site, digest, answer.request.head)
+        heads.keep(site, answer.university.site, digest, answer.request.head)
     catalogue.use_window(site.db, vault, digest, window.first, bundle)
 
 

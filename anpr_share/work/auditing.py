@@ -104,7 +104,7 @@ def _gather(site: OpenSite, clock: Clock, proof: OpenSite | None, altered: str |
         if _version(site.db) == version:
             faults += [] if altered is None else [altered]
             proved = proof is not None or altered is not None
-            return replace(evidence, disk=replace(disk, tables=tuple(faults), proved=proved))
+            return replace(evidence, disk=replace(disk, faults=tuple(faults), proved=proved))
     raise StorageError("other commands are working on this site", hint="audit it when they have finished")
 
 
@@ -162,7 +162,7 @@ def _now(site: OpenSite, clock: Clock) -> datetime:
 
 
 def _record_faults(proof: OpenSite) -> Iterator[str]:
-    """Which tables hold records that nobody with the passphrase wrote, and which keys do not open where they are."""
+    """Which tables hold records that nobody with the passphrase wrote, and whether a key does not open where it is."""
     vault = proof.require_vault()
     kinds: tuple[type[Record], ...] = (*RECORDS, holdings.HeldDay, holdings.Coverage)
     for kind in kinds:

@@ -31,7 +31,7 @@ from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.vault import destroy_secret, secret_names
 from anpr_share.wording import spoken_name
-from anpr_share.work import agreements, receipting
+from anpr_share.work import agreements, heads, receipting
 from anpr_share.work.erasing import delete_registered, is_ours, remove_erased
 from anpr_share.work.purging import DueDay, days_of, destroy_days, destroy_windows
 
@@ -221,7 +221,7 @@ def _close(
                 backups=backups,
                 person=certificates.Person(account=operating_system_account(), actor=site.actor),
                 witness=witness,
-                head=agreements.ledger_head(site),
+                head=heads.ours(site),
             )
             envelope = dsse.sign(certificates.KIND, write(document), site.signing_key)
             # Inside the transaction: the head that it carries is that of the lines above.

@@ -37,7 +37,7 @@ from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.report import writing_rejects
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import RULES
-from anpr_share.work import accounting, agreements, answering
+from anpr_share.work import accounting, answering, heads
 from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
 from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
@@ -288,7 +288,7 @@ class _Export:
                 for name, parts in sorted(self.parts.items())
             ),
             keys=manifests.SealedFile(bytes=len(box), sha256=hashlib.sha256(box).hexdigest()),
-            head=agreements.ledger_head(self.site),
+            head=heads.ours(self.site),
         )
         envelope = dsse.sign(manifests.KIND, write(manifest), self.site.signing_key)
         contents: dict[str, Path | bytes] = {manifests.KEYS_NAME: box, **self.files}

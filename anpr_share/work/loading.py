@@ -30,8 +30,7 @@ from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private, require_space
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import accounting, receipting, verifying
-from anpr_share.work.agreements import witness
+from anpr_share.work import accounting, heads, receipting, verifying
 from anpr_share.work.arriving import (
     Arrival,
     Verified,
@@ -257,7 +256,7 @@ def _commit(
         for key in verified.keys.values():
             holdings.remember_key(site.db, vault, key)
         holdings.destroy_onetime_key(site.db, manifest.request, verified.window.first)
-        witness(site, sender.site, verified.opened.envelope.digest, manifest.head)
+        heads.keep(site, sender.site, verified.opened.envelope.digest, manifest.head)
         site.record(
             "collection",
             manifest.bundle,

@@ -8,13 +8,13 @@ later, and was made before, is not loaded.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from anpr_share import periods
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import notice as notices
 from anpr_share.documents.agreement import Agreement
@@ -27,13 +27,14 @@ from anpr_share.documents.notice import Notice, NoticeContent, Recall
 from anpr_share.documents.receipt import Answered
 from anpr_share.errors import PolicyError, StorageError, UsageError
 from anpr_share.periods import UNDATED
-from anpr_share.site import catalogue, holdings, publication, records
+from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
-from anpr_share.work import agreements, partners, receipting
+from anpr_share.work import agreements, heads, partners, receipting
 from anpr_share.work.erasing import erase, remove_erased
+from anpr_share.work.purging import days_of
 from anpr_share.work.reconciling import sent_rows
 
 
@@ -80,14 +81,13 @@ def recall(
     """
     content = NoticeContent(format=1, recall=_recall(table, days, reason), erase=None)
     agreement = agreements.recorded(site, agreement_id)
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "police":
+    if agreement.identity(site.identity.fingerprint, "police") is None:
         raise PolicyError(
             "only a force that is party to the agreement recalls data",
             hint="a university applies what it is sent: anpr-share notice apply FILE",
         )
-    university = agreement.party(to)
-    if university is None or university.role != "university":
+    university = agreement.party(to, "university")
+    if university is None:
         raise PolicyError("the recipient is no university of the agreement", hint="anpr-share agreement show")
     partners.require_pinned(site, university.fingerprint, who="the university")
     _require_exported(site, agreement, to, content.recall)
@@ -152,7 +152,7 @@ def _sign(site: OpenSite, agreement: Agreement, university: Identity, content: N
         recipient=university.fingerprint,
         created=site.now(),
         sealed=dsse.to_base64(seal(university.encryption, info, write(content))),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     return dsse.sign(notices.KIND, write(document), site.signing_key)
 
@@ -185,24 +185,10 @@ def _require_standing(site: OpenSite, notice: Notice) -> Agreement:
     """The agreement in force here, if the notice's sender may recall data under it from this site."""
     if notice.recipient != site.identity.fingerprint:
         raise PolicyError("the notice is for another university", hint="hand it to the one that it is for")
-    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), notice.agreement)
-    if accepted is None or accepted.id != notice.agreement_id:
-        raise PolicyError(
-            "the notice names a version of an agreement that this site has not accepted",
-            hint="anpr-share agreement accept FILE, and then apply the notice",
-        )
+    agreements.require_accepted(site, notice.agreement, notice.agreement_id, "the notice")
     agreement = agreements.recorded(site, notice.agreement_id)
-    party = agreement.identity(notice.sender)
-    if party is None or party.role != "police":
-        raise PolicyError(
-            "the notice does not come from a police party of the agreement",
-            hint="anpr-share agreement show lists its parties",
-        )
-    if notice.created > site.now() + periods.CREATED_TOLERANCE:
-        raise PolicyError(
-            "the notice says that it was made in the future: one of the two clocks is wrong",
-            hint="compare this machine's clock with the force's",
-        )
+    partners.require_party(agreement, notice.sender, "police", "the notice")
+    partners.require_past(notice.created, site.now(), "the notice")
     return agreement
 
 
@@ -213,7 +199,7 @@ def _destroy(
     sealed = site.opening_key.open(dsse.from_base64(notice.sealed), info)
     recalled = notices.parse_content(sealed).recall
     now, vault = site.now(), site.require_vault()
-    held = _held(site, agreement, sender.site, notice, recalled)
+    held = _held(site, agreement, sender.site, notice, recalled, now)
     with publication.publishing(site.db, site.paths, [out or _outbox(site, envelope.digest)]) as files:
         document = receipting.sign_receipt(
             site,
@@ -228,23 +214,7 @@ def _destroy(
         )
         create_private(files[0].temporary, document.encode())
         with site.transaction():
-            together: defaultdict[str, list[holdings.Deletion]] = defaultdict(list)
-            for place, item in held.items():
-                erase(site, place, item.partner, item.rows, item.reason, due=item.due, now=now)
-                together[item.bundle].append(item)
-            for bundle, items in together.items():
-                site.record(
-                    "erasure",
-                    bundle,
-                    {
-                        "agreement": agreement.digest,
-                        "days": tuple(sorted(item.day for item in items)),
-                        "notice": envelope.digest,
-                        "reason": "recalled",
-                        "rows": sum(item.rows for item in items),
-                        "table": recalled.table,
-                    },
-                )
+            _erase(site, agreement, held, recalled.table, envelope.digest)
             if recalled.table == "reads":
                 holdings.forget_coverage(site.db, agreement.id, sender.site, {item.day for item in held.values()})
             known = holdings.KnownNotice(
@@ -258,7 +228,7 @@ def _destroy(
                 document.encode(),
             )
             records.add(site.db, known, vault)
-            agreements.witness(site, sender.site, envelope.digest, notice.head)
+            heads.keep(site, sender.site, envelope.digest, notice.head)
             site.record(
                 "notice-applied",
                 agreement.id,
@@ -285,29 +255,51 @@ def _destroy(
     )
 
 
+def _erase(
+    site: OpenSite, agreement: Agreement, held: Mapping[KeyPlace, holdings.Deletion], table: str, digest: str
+) -> None:
+    """Destroy what is held and log it, a line for each bundle, inside the caller's transaction."""
+    together: defaultdict[str, list[holdings.Deletion]] = defaultdict(list)
+    for place, item in held.items():
+        erase(site, place, item.partner, item.rows, item.reason, due=item.due, now=item.at)
+        together[item.bundle].append(item)
+    for bundle, items in together.items():
+        site.record(
+            "erasure",
+            bundle,
+            {
+                "agreement": agreement.digest,
+                "days": tuple(sorted(item.day for item in items)),
+                "notice": digest,
+                "reason": "recalled",
+                "rows": sum(item.rows for item in items),
+                "table": table,
+            },
+        )
+
+
 def _held(
-    site: OpenSite, agreement: Agreement, source: str, notice: Notice, recalled: Recall
+    site: OpenSite, agreement: Agreement, source: str, notice: Notice, recalled: Recall, now: datetime
 ) -> dict[KeyPlace, holdings.Deletion]:
     """What is held of the recalled days in bundles that the force had made by then: a later one is the correction."""
-    vault = site.require_vault()
     bundles = {
-        item.id: item
-        for item in holdings.bundles(site.db, vault, direction="loaded", agreement=agreement.id)
+        item.id
+        for item in holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement.id)
         if item.partner == source and item.created <= notice.created
     }
-    rows: Counter[KeyPlace] = Counter()
-    for part in holdings.parts(site.db, vault, agreement=agreement.id, tbl=recalled.table):
-        rows[part.place] += part.rows
-    found = {}
-    for place in holdings.key_places(site.db):
-        bundle = bundles.get(place.bundle)
-        if bundle is None or place.tbl != recalled.table or place.day not in recalled.days:
-            continue
-        due = agreement.delete_by(place.tbl, agreement.counted_day(place.day, bundle.created, bundle.at))
-        found[place] = holdings.Deletion(
-            place.bundle, place.tbl, place.day, agreement.id, source, rows[place], due, site.now(), "recalled"
+    places = [
+        place
+        for place in holdings.key_places(site.db)
+        if (place.agreement, place.tbl) == (agreement.id, recalled.table)
+        and place.day in recalled.days
+        and place.bundle in bundles
+    ]
+    return {
+        place: holdings.Deletion(
+            place.bundle, place.tbl, place.day, agreement.id, source, item.rows, item.due, now, "recalled"
         )
-    return found
+        for place, item in days_of(site, {agreement.id: agreement}, places)
+    }
 
 
 def _gone(

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.identity import Identity, spoken, unspoken
+from anpr_share.documents.model import Role
 from anpr_share.errors import PolicyError, UsageError
+from anpr_share.periods import CREATED_TOLERANCE
 from anpr_share.site import catalogue
 from anpr_share.site.opened import OpenSite
 
@@ -130,6 +133,26 @@ def require_pinned(site: OpenSite, fingerprint: str, *, who: str = "the sender")
             f"{who} {known.id} was revoked", hint="if it is to be trusted again: anpr-share partner replace FILE"
         )
     return Identity.parse(known.identity)
+
+
+def require_party(agreement: Agreement, fingerprint: str, role: Role, what: str) -> Identity:
+    """The sender of a document (``what``). Raises :class:`PolicyError` if it is no party of the agreement and role."""
+    party = agreement.identity(fingerprint, role)
+    if party is None:
+        kind = "police party of" if role == "police" else "university that is party to"
+        raise PolicyError(
+            f"{what} does not come from a {kind} the agreement", hint="anpr-share agreement show lists its parties"
+        )
+    return party
+
+
+def require_past(created: datetime, now: datetime, what: str) -> None:
+    """Raise :class:`PolicyError` if a document (``what``) says that it was made after now, as clocks may differ."""
+    if created > now + CREATED_TOLERANCE:
+        raise PolicyError(
+            f"{what} says that it was made in the future: one of the two clocks is wrong",
+            hint="set the wrong clock right; if it was the sender's, it makes the document anew",
+        )
 
 
 def _known(site: OpenSite, identifier: str) -> catalogue.Partner:

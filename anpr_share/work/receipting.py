@@ -23,7 +23,7 @@ from anpr_share.files import storage_errors
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.reconciling import Exchanged
 
 
@@ -71,7 +71,7 @@ def sign_receipt(
         refused=tuple(refused),
         deleted=tuple(deleted),
         notices=tuple(notices),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     return dsse.sign(receipts.KIND, write(document), site.signing_key)
 
@@ -107,8 +107,8 @@ def create(site: OpenSite, agreement_id: str | None, to: str, out: Path) -> Rece
             "only a university makes receipts", hint="a force takes them in: anpr-share receipt accept FILE"
         )
     agreement = agreements.recorded(site, agreement_id)
-    force = agreement.party(to)
-    if force is None or force.role != "police":
+    force = agreement.party(to, "police")
+    if force is None:
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     with site.writing():
         made_before = [
@@ -178,18 +178,8 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     if receipt.recipient != site.identity.fingerprint:
         raise PolicyError("the receipt is for another force", hint="hand it to the force that it is for")
     agreement = agreements.recorded(site, receipt.agreement_id)
-    party = agreement.identity(receipt.sender)
-    if party is None or party.role != "university":
-        raise PolicyError(
-            "the receipt does not come from a university that is party to the agreement",
-            hint="anpr-share agreement show lists its parties",
-        )
-    accepted = catalogue.agreement_by_digest(site.db, site.require_vault(), receipt.agreement)
-    if accepted is None or accepted.id != agreement.id:
-        raise PolicyError(
-            "the receipt names a version of the agreement that this site has not accepted",
-            hint="anpr-share agreement accept FILE, and then accept the receipt again",
-        )
+    party = partners.require_party(agreement, receipt.sender, "university", "the receipt")
+    agreements.require_accepted(site, receipt.agreement, agreement.id, "the receipt")
     discrepancies = Exchanged.recorded(site, party.site, agreement.id).faults(receipt)
     with site.writing():
         if records.one(site.db, holdings.KnownReceipt, None, "digest = ?", envelope.digest) is None:
@@ -199,7 +189,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
                     holdings.KnownReceipt(envelope.digest, "received", party.site, agreement.id, data, site.now()),
                 )
                 _mark_answered(site, receipt, party.site, data)
-                agreements.witness(site, party.site, envelope.digest, receipt.head)
+                heads.keep(site, party.site, envelope.digest, receipt.head)
                 site.record(
                     "receipt-accepted",
                     agreement.id,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from anpr_share.documents import agreement as agreements
@@ -24,13 +24,10 @@ from anpr_share.documents.model import validate
 from anpr_share.documents.notice import Recall
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt
 from anpr_share.errors import FormatError
-from anpr_share.periods import UNDATED
+from anpr_share.periods import PURGE_GRACE, UNDATED
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import Bundle
 from anpr_share.site.opened import OpenSite
-
-GRACE: Final = timedelta(days=1)
-"""How long after its delete-by a day may be destroyed without a word: the purge runs once a night."""
 
 
 class _Place(NamedTuple):
@@ -130,7 +127,7 @@ class Exchanged:
         if receipt.scope == "all":
             for place, loaded_at in left.items():
                 limit = _Limit.of(self, receipt, place, loaded_at)
-                if receipt.created > limit.deadline + GRACE:
+                if receipt.created > limit.deadline + PURGE_GRACE:
                     faults.append(
                         f"{place} were to be destroyed by {limit.deadline_text}, and are not reported destroyed"
                     )
@@ -179,7 +176,7 @@ class Exchanged:
                     f"{place} were due by {limit.text(min(limit.dues))} under the agreement, "
                     f"and by {limit.text(item.due)} as the receipt says"
                 )
-            if item.at > limit.deadline + GRACE:
+            if item.at > limit.deadline + PURGE_GRACE:
                 yield f"{place} were destroyed late: due by {limit.deadline_text}, on {limit.text(item.at)}"
             if item.at > receipt.created:
                 yield f"{place} were destroyed after the receipt was made that says so"
@@ -218,16 +215,13 @@ class _Limit:
     @classmethod
     def of(cls, ours: Exchanged, receipt: Receipt, place: _Place, loaded: datetime | None) -> _Limit:
         last = next(item.terms.version for item, _ in ours.versions if item.digest == receipt.agreement)
-        created = ours.bundles[place.bundle].created
-        dues: list[tuple[datetime, datetime]] = []
-        for agreement, accepted in ours.versions:
-            if agreement.terms.version <= last:
-                day = agreement.counted_day(place.day, created, loaded or created)
-                dues.append((agreement.delete_by(place.table, day), accepted))
+        versions = [(item, accepted) for item, accepted in ours.versions if item.terms.version <= last]
+        created, newest = ours.bundles[place.bundle].created, ours.versions[-1][0]
+        day = newest.counted_day(place.day, created, loaded or created)  # no version changes the time zone
         return cls(
-            frozenset(due for due, _ in dues),
-            min(max(due, accepted) for due, accepted in dues),
-            ours.versions[-1][0].zone,
+            frozenset(item.delete_by(place.table, day) for item, _ in versions),
+            agreements.deadline(versions, place.table, day),
+            newest.zone,
         )
 
     @property

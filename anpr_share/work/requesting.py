@@ -20,7 +20,7 @@ from anpr_share.errors import PolicyError
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import agreements, partners
+from anpr_share.work import agreements, heads, partners
 from anpr_share.work.verifying import require_in_force
 
 
@@ -50,14 +50,13 @@ def request(
     agreement = agreements.current(site, agreement_id)
     now = site.now()
     require_in_force(agreement, now)
-    mine = agreement.identity(site.identity.fingerprint)
-    if mine is None or mine.role != "university":
+    if agreement.identity(site.identity.fingerprint, "university") is None:
         raise PolicyError(
             "only a university that is party to the agreement asks for data",
             hint="a force waits for a request: anpr-share export --request FILE",
         )
-    force = agreement.party(to)
-    if force is None or force.role != "police":
+    force = agreement.party(to, "police")
+    if force is None:
         raise PolicyError("the force is no police party of the agreement", hint="anpr-share agreement show")
     partners.require_pinned(site, force.fingerprint, who="the force")
     windows = periods.windows(first, last, every)
@@ -75,7 +74,7 @@ def request(
             requests.RequestedWindow(first=window.first, last=window.last, key=dsse.to_base64(key.public))
             for window, key in zip(windows, keys, strict=True)
         ),
-        head=agreements.ledger_head(site),
+        head=heads.ours(site),
     )
     envelope = dsse.sign(requests.KIND, write(document), site.signing_key)
     vault = site.require_vault()

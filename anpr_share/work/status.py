@@ -10,10 +10,9 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from anpr_share import periods
 from anpr_share.documents import agreement as agreements
@@ -26,11 +25,9 @@ from anpr_share.site.holdings import KeyPlace
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
 from anpr_share.wording import spoken_name
+from anpr_share.words import count, moment
 from anpr_share.work.agreements import LINKAGE, key_destroyed_on
 from anpr_share.work.erasing import is_ours
-
-PURGE_EVERY = timedelta(days=7)
-"""How long a site may hold data or files under retention without a run of purge before status warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +210,8 @@ def _overdue_days(found: Sequence[AgreementStatus], purge: str) -> Iterator[str]
     for agreement in found:
         for item in agreement.held:
             if item.overdue_since is not None:
-                what = f"{_days(item.overdue)} of reads" if item.table == "reads" else item.table
-                since = _moment(item.overdue_since, agreement.timezone)
+                what = f"{count(item.overdue, 'day')} of reads" if item.table == "reads" else item.table
+                since = moment(item.overdue_since, agreement.timezone)
                 yield f"{what} from {item.source} ({agreement.agreement}), since {since}: {purge}"
 
 
@@ -222,25 +219,18 @@ def _overdue_files(files: Sequence[FileStatus], now: datetime, purge: str) -> It
     for item in files:
         if item.delete_by <= now:
             then = purge if item.inside else "delete it yourself, since it lies outside of inbox/ and outbox/"
-            yield f"{item.name} ({item.kind}), since {_moment(item.delete_by, item.timezone)}: {then}"
+            yield f"{item.name} ({item.kind}), since {moment(item.delete_by, item.timezone)}: {then}"
 
 
 def _unpurged(site: OpenSite, now: datetime, purged: datetime | None) -> Iterator[str]:
     """A site that holds something needs its nightly run; a new one is given as long as any other."""
     since = purged or next((entry.time for entry in site.ledger.lines()), now)
-    if now - since > PURGE_EVERY:
+    if now - since > periods.LONGEST_WITHOUT_PURGE:
+        days = count((now - since).days, "day")
         yield (
-            f"no purge has run here {'for' if purged else 'yet, in'} {_days((now - since).days)}, though data lie "
-            "under retention: have it run every night, as anpr-share schedule shows"
+            f"no purge has run here {'for' if purged else 'yet, in'} {days}, though data lie under retention: have it "
+            "run every night, as anpr-share schedule shows"
         )
-
-
-def _days(number: int) -> str:
-    return f"{number} day{'' if number == 1 else 's'}"
-
-
-def _moment(instant: datetime, timezone: str) -> str:
-    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
 
 
 def _files(site: OpenSite) -> Iterator[FileStatus]:
@@ -416,7 +406,7 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
             continue  # what it is about was never accepted here
         agreement = agreements.parse(record.envelope)
         last = in_force[known.agreement]
-        over = [agreement.ended, *([last.closed_at] if last.closed_at is not None else [])]
+        over = [last.closed_at] if last.closed_at is not None else []
         over += [last.accepted_at] if last.digest != request.agreement else []
         used = {item.first for item in catalogue.windows(site.db, None, known.digest) if item.state == "used"}
         lost = {

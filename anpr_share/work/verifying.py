@@ -102,9 +102,9 @@ def check_standing(manifest: Manifest, standing: Standing, now: datetime) -> Req
     agreement = standing.agreement
     _require(manifest.agreement == agreement.digest, "the bundle was made under another version of the agreement")
     require_in_force(agreement, now, step=5)
-    sender = agreement.identity(manifest.sender)
+    sender = agreement.identity(manifest.sender, "police")
     _require(
-        sender is not None and sender.role == "police" and manifest.sender == standing.sender.fingerprint,
+        sender is not None and manifest.sender == standing.sender.fingerprint,
         "the sender of the bundle is not a police party of the agreement",
     )
     _require(manifest.recipient == standing.recipient.fingerprint, "the bundle is for another recipient")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anpr_share.audit.exchange import NOTICE_PATIENCE, PATIENCE
 from anpr_share.audit.findings import RULES, SEVERITIES
-from anpr_share.audit.retention import GRACE
+from anpr_share.periods import PURGE_GRACE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
 
@@ -26,6 +26,6 @@ def test_rules_are_worded_as_messages_are() -> None:
 
 
 def test_the_page_states_the_times_that_the_audit_goes_by() -> None:
-    assert f"more than {GRACE.days * 24} hours after its time" in PAGE.replace("\n", " ")
+    assert f"more than {PURGE_GRACE.days * 24} hours after its time" in PAGE.replace("\n", " ")
     assert f"{PATIENCE.days} days to" in PAGE
     assert f"and {NOTICE_PATIENCE.days} to answer a notice" in PAGE

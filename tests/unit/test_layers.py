@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anpr_share"
 
-RULES = {"errors", "vrm", "pseudonyms", "token_tables", "periods", "wording", "files", "toml"}
+RULES = {"errors", "vrm", "pseudonyms", "token_tables", "periods", "wording", "words", "files", "toml"}
 FILES = {"parquet", "parquet_layout", "container", "memory", "child"}
 ROOMS = RULES | FILES | {"documents", "tables", "part_check", "site", "audit", "work", "synthetic", "reports"}
 
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pseudonyms": {"errors", "vrm", "token_tables"},
     "token_tables": {"errors", "vrm", "pseudonyms"},
     "wording": {"vrm"},
+    "words": set(),
     "files": {"errors"},
     "toml": {"errors"},
     "memory": {"errors"},
