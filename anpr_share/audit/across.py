@@ -61,14 +61,16 @@ def _bundles(case: Case, force: Case) -> Iterator[Finding]:
 
 
 def _agreements(cases: Sequence[Case]) -> Iterator[Finding]:
-    digests: dict[str, dict[str, str]] = {}
+    latest: dict[str, dict[str, Agreement]] = {}
     for case in cases:
         for name, versions in case.versions.items():
-            digests.setdefault(name, {})[case.site] = versions[-1].agreement.digest
-    for name, found in sorted(digests.items()):
-        if len(set(found.values())) > 1:
-            text = f"{name}: the version in force is not the same at {', '.join(sorted(found))}"
-            yield finding("partner-differs", min(found), text)
+            latest.setdefault(name, {})[case.site] = versions[-1].agreement
+    for name, found in sorted(latest.items()):
+        if len({item.digest for item in found.values()}) > 1:
+            told = ", ".join(
+                f"{site} has version {item.terms.version} ({item.digest[:8]})" for site, item in sorted(found.items())
+            )
+            yield finding("partner-differs", min(found), f"{name}: {told}")
 
 
 def against_paper(cases: Sequence[Case], signed: Agreement) -> Iterator[Finding]:
@@ -78,8 +80,11 @@ def against_paper(cases: Sequence[Case], signed: Agreement) -> Iterator[Finding]
             yield finding(
                 "partner-differs", case.site, f"{signed.id}: the agreement that was given was not accepted here"
             )
-        elif case.in_force(signed.id) is not None and case.in_force(signed.id) != case.by_digest[signed.digest]:
-            yield finding("partner-differs", case.site, f"{signed.id}: another version than the one given is in force")
+        elif (latest := case.in_force(signed.id)) is not None and latest != case.by_digest[signed.digest]:
+            text = (
+                f"{signed.id}: version {signed.terms.version} was given, and version {latest.terms.version} is in force"
+            )
+            yield finding("partner-differs", case.site, text)
         party = signed.party(case.site)
         if party is None or party.fingerprint != case.evidence.identity.fingerprint:
             yield finding("partner-differs", case.site, "this site is no party of the agreement that was given")
