@@ -38,6 +38,22 @@ def _witnessed(case: Case, witness: Case) -> Iterator[Finding]:
         yield finding("history-truncated", case.site, text, (len(lines),))
 
 
+def kept(case: Case, every: Sequence[Case]) -> Iterator[Finding]:
+    """What an earlier export of the same site's ledger holds against it, as far as it is signed."""
+    lines = case.evidence.lines
+    for other in every:
+        if other is case or other.evidence.identity.fingerprint != case.evidence.identity.fingerprint:
+            continue
+        before = other.evidence.lines[: other.book.signed_to]
+        same = next((at for at, pair in enumerate(zip(lines, before, strict=False)) if pair[0] != pair[1]), len(lines))
+        if same < min(len(lines), len(before)):
+            text = f"line {same + 1} is not what its ledger of {other.now:%Y-%m-%d} has"
+            yield finding("history-rewritten", case.site, text, (same + 1,))
+        elif len(lines) < len(before):
+            text = f"it ends at line {len(lines)}, and its ledger of {other.now:%Y-%m-%d} has {len(before)}"
+            yield finding("history-truncated", case.site, text, (len(lines),))
+
+
 def _pinned(case: Case, other: Case) -> Iterator[Finding]:
     for partner in case.evidence.partners:
         if partner.id == other.site and partner.fingerprint != other.evidence.identity.fingerprint:

@@ -51,7 +51,8 @@ _UNSEEN: Final = (
 
 def judge(found: Sequence[Evidence], at: datetime, signed: Agreement | None = None) -> AuditResult:
     """Check the evidence of one site or more; ``at`` is when, ``signed`` the agreement that somebody holds in hand."""
-    cases = [case(item) for item in found]
+    every = [case(item) for item in found]
+    cases = [item for item in every if not _outdated(item, every)]
     days = tuple(chain.from_iterable(retention.days(item) for item in cases))
     accounts = exchange.accounts(cases, days)
     findings = [
@@ -59,6 +60,7 @@ def judge(found: Sequence[Evidence], at: datetime, signed: Agreement | None = No
         *(_ahead(item, at) for item in cases if item.now - at > periods.CLOCK_BACK_TOLERANCE),
         *exchange.unbalanced(accounts),
         *across.findings(cases),
+        *chain.from_iterable(across.kept(item, every) for item in cases),
         *(() if signed is None else across.against_paper(cases, signed)),
     ]
     findings.sort(key=lambda item: (SEVERITIES.index(item.rule.severity), item.site, item.rule.code))
@@ -73,9 +75,17 @@ def judge(found: Sequence[Evidence], at: datetime, signed: Agreement | None = No
         days,
         tuple(timeline),
         accounts,
-        (*_CHECKED, *(_ON_DISK if any(item.disk is not None for item in found) else ())),
+        (*_CHECKED, *(_ON_DISK if any(item.evidence.disk is not None for item in cases) else ())),
         tuple(_unchecked(cases, signed)),
     )
+
+
+def _outdated(item: Case, every: Sequence[Case]) -> bool:
+    """An exported ledger of a site that is here too, or that exported a later one: only its history counts."""
+    if item.evidence.disk is not None:
+        return False
+    same = [other for other in every if other.evidence.identity.fingerprint == item.evidence.identity.fingerprint]
+    return item is not max(same, key=lambda other: (other.evidence.disk is not None, other.now))
 
 
 def _of_site(item: Case, days: Sequence[DayRecord]) -> Iterator[Finding]:

@@ -381,6 +381,27 @@ def test_an_export_from_a_clock_that_is_ahead_is_told_of_and_five_minutes_are_no
     assert "clock-ahead" in codes([uni], uni.at - minutes - timedelta(seconds=1))
 
 
+def test_a_site_beside_an_earlier_export_is_one_site_and_is_held_against_it(held: World) -> None:
+    [before] = [replace(item, source="ledger", disk=None) for item in evidence(held, UNI)]
+    reading.link(held.uni, "brief", purpose="counting").collect()
+    [now] = evidence(held, UNI)
+    for found in ([before, now], [now, before], [now, now]):
+        result = judged(found)
+        assert {item.rule.code for item in result.findings} == set()
+    result = judged([before, now])
+    assert [item.lines for item in result.sites] == [len(now.lines)]
+    assert len(result.days) == len(judged([now]).days)
+
+    after = replace(now, source="ledger", disk=None)
+    cut = replace(now, lines=before.lines[:-1], checkpoints=before.checkpoints[:1])
+    assert "history-truncated" in codes([cut, after])
+    altered = now.lines[2].replace(b'"seq":3', b'"seq":4')
+    rewritten = replace(now, lines=(*now.lines[:2], altered, *now.lines[3:]))
+    assert "history-rewritten" in codes([rewritten, after])
+    # What nobody signed may be anybody's.
+    assert not {"history-truncated", "history-rewritten"} & codes([cut, replace(after, checkpoints=())])
+
+
 def test_a_file_of_two_tables_is_one_finding_by_its_first_limit(held: World) -> None:
     found = later(held, FIRST_DUE + 400 * DAY, LANCS)
     [lancs] = found
