@@ -61,11 +61,11 @@ RULES: Final = {
         Rule(
             "history-rewritten",
             "breach",
-            "the ledger says something else than when a partner saw it",
+            "the ledger says something else than when it was seen before",
             _S62,
             _SECURITY,
         ),
-        Rule("history-truncated", "breach", "the ledger is shorter than when a partner saw it", _S62, _SECURITY),
+        Rule("history-truncated", "breach", "the ledger is shorter than when it was seen before", _S62, _SECURITY),
         Rule(
             "line-unproved",
             "question",
