@@ -38,6 +38,22 @@ def _witnessed(case: Case, witness: Case) -> Iterator[Finding]:
         yield finding("history-truncated", case.site, text, (len(lines),))
 
 
+def kept(case: Case, every: Sequence[Case]) -> Iterator[Finding]:
+    """What an earlier export of the same site's ledger holds against it, as far as it is signed."""
+    lines = case.evidence.lines
+    for other in every:
+        if other is case or other.evidence.identity.fingerprint != case.evidence.identity.fingerprint:
+            continue
+        before = other.evidence.lines[: other.book.signed_to]
+        same = next((at for at, pair in enumerate(zip(lines, before, strict=False)) if pair[0] != pair[1]), len(lines))
+        if same < min(len(lines), len(before)):
+            text = f"line {same + 1} is not what its ledger of {other.now:%Y-%m-%d} has"
+            yield finding("history-rewritten", case.site, text, (same + 1,))
+        elif len(lines) < len(before):
+            text = f"it ends at line {len(lines)}, and its ledger of {other.now:%Y-%m-%d} has {len(before)}"
+            yield finding("history-truncated", case.site, text, (len(lines),))
+
+
 def _pinned(case: Case, other: Case) -> Iterator[Finding]:
     for partner in case.evidence.partners:
         if partner.id == other.site and partner.fingerprint != other.evidence.identity.fingerprint:
@@ -61,14 +77,16 @@ def _bundles(case: Case, force: Case) -> Iterator[Finding]:
 
 
 def _agreements(cases: Sequence[Case]) -> Iterator[Finding]:
-    digests: dict[str, dict[str, str]] = {}
+    latest: dict[str, dict[str, Agreement]] = {}
     for case in cases:
         for name, versions in case.versions.items():
-            digests.setdefault(name, {})[case.site] = versions[-1].agreement.digest
-    for name, found in sorted(digests.items()):
-        if len(set(found.values())) > 1:
-            text = f"{name}: the version in force is not the same at {', '.join(sorted(found))}"
-            yield finding("partner-differs", min(found), text)
+            latest.setdefault(name, {})[case.site] = versions[-1].agreement
+    for name, found in sorted(latest.items()):
+        if len({item.digest for item in found.values()}) > 1:
+            told = ", ".join(
+                f"{site} has version {item.terms.version} ({item.digest[:8]})" for site, item in sorted(found.items())
+            )
+            yield finding("partner-differs", min(found), f"{name}: {told}")
 
 
 def against_paper(cases: Sequence[Case], signed: Agreement) -> Iterator[Finding]:
@@ -78,8 +96,11 @@ def against_paper(cases: Sequence[Case], signed: Agreement) -> Iterator[Finding]
             yield finding(
                 "partner-differs", case.site, f"{signed.id}: the agreement that was given was not accepted here"
             )
-        elif case.in_force(signed.id) is not None and case.in_force(signed.id) != case.by_digest[signed.digest]:
-            yield finding("partner-differs", case.site, f"{signed.id}: another version than the one given is in force")
+        elif (latest := case.in_force(signed.id)) is not None and latest != case.by_digest[signed.digest]:
+            text = (
+                f"{signed.id}: version {signed.terms.version} was given, and version {latest.terms.version} is in force"
+            )
+            yield finding("partner-differs", case.site, text)
         party = signed.party(case.site)
         if party is None or party.fingerprint != case.evidence.identity.fingerprint:
             yield finding("partner-differs", case.site, "this site is no party of the agreement that was given")

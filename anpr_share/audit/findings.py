@@ -62,11 +62,11 @@ RULES: Final = {
         Rule(
             "history-rewritten",
             "breach",
-            "the ledger says something else than when a partner saw it",
+            "the ledger says something else than when it was seen before",
             _S62,
             _SECURITY,
         ),
-        Rule("history-truncated", "breach", "the ledger is shorter than when a partner saw it", _S62, _SECURITY),
+        Rule("history-truncated", "breach", "the ledger is shorter than when it was seen before", _S62, _SECURITY),
         Rule(
             "line-unproved",
             "question",
@@ -84,9 +84,16 @@ RULES: Final = {
         Rule(
             "clock-leapt",
             "question",
-            "the clock was far ahead of the last line",
+            "nothing was logged for more than a month, or the clock was far ahead",
             _S39,
-            "find out which machine's clock was wrong, and whether the day that was confirmed was right",
+            "ask whether the site lay unused; if not, find out which clock was wrong, and what was destroyed under it",
+        ),
+        Rule(
+            "clock-ahead",
+            "question",
+            "the ledger is ahead of the clock of this audit",
+            _S39,
+            "set this machine's clock right; if it is, on the site's machine: anpr-share clock reset --reason TEXT",
         ),
         Rule(
             "clock-reset",
@@ -100,7 +107,7 @@ RULES: Final = {
             "question",
             "the site was restored from a backup",
             _S40,
-            "find out when and why, and whether the backup held keys",
+            "find out when and why, whether the backup held keys, and what became of the old disk",
         ),
         Rule("purpose-missing", "question", "data were looked at without a purpose", _S62, "ask who looked, and why"),
         Rule(
@@ -136,7 +143,7 @@ RULES: Final = {
             "breach",
             "an agreement was closed, and data or keys of it are here",
             _AGREED,
-            "run anpr-share close again, and then purge",
+            "run anpr-share close again; delete by hand what it says lies outside of the site",
         ),
         Rule(
             "key-without-data",
@@ -238,7 +245,7 @@ RULES: Final = {
             "question",
             "two sites do not mean the same partner or agreement",
             _AGREED,
-            "compare fingerprints and digests with the signed paper",
+            "compare both with the signed paper; a newer version is put in force by: anpr-share agreement accept FILE",
         ),
     )
 }

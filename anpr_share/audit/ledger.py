@@ -91,7 +91,7 @@ def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Find
         yield finding("tail-unsigned", site, f"{count(len(tail), 'line')} not signed yet", tuple(tail))
     if leapt := [entry.seq for entry in entries if entry.leapt]:
         days = max((entry.time - _before(entries, entry.seq)).days for entry in entries if entry.leapt)
-        text = f"{count(len(leapt), 'line')} written up to {days} days after the last one that counts"
+        text = f"{count(len(leapt), 'line')}, up to {days} days after the last one before"
         yield finding("clock-leapt", site, text, tuple(leapt))
     for entry in entries:
         if entry.event == CLOCK_RESET:

@@ -184,12 +184,15 @@ def _of_files(case: Case) -> Iterator[Finding]:
     """Registered files can be looked for at the site itself alone."""
     if case.evidence.disk is None:
         return
+    first_due: dict[tuple[str, str, str], datetime] = {}
     for item in case.evidence.registered:
         due = case.deadline(item.agreement, item.tbl, item.day)
-        if item.path not in case.evidence.disk.present or due is None:
-            continue
-        name = f"{item.kind} {spoken_name(Path(item.path))} under {item.agreement}"
-        if case.closed(item.agreement) is not None:
+        if item.path in case.evidence.disk.present and due is not None:
+            place = (item.agreement, item.kind, item.path)
+            first_due[place] = min(due, first_due.get(place, due))
+    for (agreement, kind, path), due in first_due.items():
+        name = f"{kind} {spoken_name(Path(path))} under {agreement}"
+        if case.closed(agreement) is not None:
             yield finding("closed-but-held", case.site, name)
         elif case.now - due > PURGE_GRACE:
             yield finding("extract-too-old", case.site, f"{name}, due on {due:%Y-%m-%d %H:%M} UTC")
@@ -202,8 +205,13 @@ def _of_purges(case: Case) -> Iterator[Finding]:
     last = case.book.last("purge")
     since = min(begun) if last is None else max(last, min(begun))
     if case.now - since > LONGEST_WITHOUT_PURGE:
-        text = "none yet" if last is None else f"the last was on {last:%Y-%m-%d}"
-        yield finding("purge-missing", case.site, f"{text}, {(case.now - since).days} days before this audit")
+        waited = (case.now - since).days
+        text = (
+            f"none yet, in {waited} days"
+            if last is None
+            else f"none for {waited} days; the last was on {last:%Y-%m-%d}"
+        )
+        yield finding("purge-missing", case.site, text)
 
 
 def _of_disk(case: Case) -> Iterator[Finding]:

@@ -49,10 +49,9 @@ SWITCH_SECONDS = 0.0003
 MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, notices, research, retention, ledger, audit)
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
 
-ABOUT = """Linkable number-plate data from a police force to a university.
-
-Without a plate, a camera identity or an over-age read crossing over. New here? Run: anpr-share demo. Options
-may stand before or after the command.
+ABOUT = """Linkable number-plate data from a police force to a university, without a plate, a camera
+identity or an over-age read crossing over. New here? Run: anpr-share demo. Options may stand before or after the
+command.
 """
 
 

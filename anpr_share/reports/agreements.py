@@ -35,7 +35,7 @@ def accept_lines(result: AcceptResult) -> list[Line]:
     if result.key_made:
         lines.append("made its linkage key: back up vault.db")
     if result.expired is not None:
-        lines += ["what its limits allow no more is gone:", *gone_lines(result.expired)]
+        lines += ["of what its limits allow no more:", *gone_lines(result.expired)]
     lines += [f"wrote a key share for another force: {near(path)}" for path in result.shares]
     if result.shares:
         lines.append("next: send each share to its force, which does: anpr-share key accept FILE")

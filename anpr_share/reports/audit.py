@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from anpr_share.audit.findings import RULES, SEVERITIES, Finding, Rule, Severity, Verdict
+from anpr_share.documents.identity import spoken
 from anpr_share.reports.audit_calendar import STATES, holdings, spans
 from anpr_share.words import count, others
 
@@ -45,6 +46,7 @@ def audit_lines(result: AuditResult) -> list[Line]:
         wrong = sum(not item.balanced for item in result.accounts)
         told = f"{wrong} of them DO NOT ADD UP" if wrong else "as far as they are known, all add up"
         lines += ["", f"rows: {count(len(result.accounts), 'account')} of a bundle's table; {told}"]
+    lines += ["", "to compare with the signed paper:", *_paper_lines(result.sites)]
     lines += ["", "checked:", *(f"  {text}" for text in result.checked)]
     lines += ["", "not checked, or beyond any software:", *(f"  {text}" for text in result.unchecked)]
     return lines
@@ -80,6 +82,15 @@ def _site_line(site: SiteAudit) -> str:
     return f"{site.name} ({site.site}, {site.role}): {count(site.lines, 'line')}, {signed}{source}"
 
 
+def _paper_lines(sites: Sequence[SiteAudit]) -> Iterator[str]:
+    for site in sites:
+        yield f"  {site.site}"
+        yield f"    {spoken(site.fingerprint, indent=4)}"
+    for agreement, version, digest in sorted({item for site in sites for item in site.agreements}):
+        yield f"  {agreement} version {version}"
+        yield f"    {spoken(digest, indent=4)}"
+
+
 def _finding_lines(rule: Rule, items: Sequence[Finding]) -> Iterator[str]:
     yield f"{rule.severity}: {rule.means} ({rule.code})"
     for item in items[:_FINDINGS_SHOWN]:
@@ -103,7 +114,8 @@ def _day_lines(result: AuditResult) -> Iterator[str]:
         for item in holding.calendars:
             told = ", ".join(f"{number:,} {STATES[state].name}" for state, number in item.counts.items() if number)
             yield f"  {item.table} from {item.source}, {item.first} to {item.last}: {told}"
-        if holding.undated:
-            numbers = Counter(item.state for item in holding.undated)
-            told = ", ".join(f"{numbers[state]:,} {words.name}" for state, words in STATES.items() if numbers[state])
-            yield f"  tables without days at {holding.site}: {told}"
+        undated = Counter((item.table, item.source, item.state) for item in holding.undated)
+        for table, source in sorted({(table, source) for table, source, _ in undated}):
+            numbers = {words.name: undated[table, source, state] for state, words in STATES.items()}
+            told = ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)
+            yield f"  {table} from {source}, of {count(sum(numbers.values()), 'bundle')}: {told}"

@@ -31,7 +31,9 @@ STATES: Final[Mapping[DayState, StateWords]] = {
     "held": StateWords("H", "held", "the data are here, and may be"),
     "due": StateWords("N", "due now", "its time is up: nobody can see it, and the next purge destroys it"),
     "overdue": StateWords("O", "overdue", "kept too long: its time was up more than a day ago, and it is still here"),
-    "destroyed": StateWords("D", "destroyed in time", "destroyed when its time was up, or before"),
+    "destroyed": StateWords(
+        "D", "destroyed in time", "gone when its time was up or before, or lost with a disk before a restore"
+    ),
     "late": StateWords("L", "destroyed late", "destroyed, but more than a day after its time was up"),
     "unlogged": StateWords("G", "gone without a line", "gone, and no line of the ledger says that it was destroyed"),
 }

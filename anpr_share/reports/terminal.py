@@ -238,10 +238,10 @@ def _fitted(text: str, stream: IO[str]) -> str:
 
 def _folded(line: str, width: int) -> str:
     label = _LABEL.match(line)
-    indent = len(label[0]) if label and len(label[0]) <= width // 2 else 2
+    kept = len(line) - len(line.lstrip())
+    indent = len(label[0]) if label and len(label[0]) <= width // 2 else kept + 2
     # The question's last blank keeps the answer away from it.
     end = line[len(line.rstrip()) :]
-    kept = len(line) - len(line.lstrip())
     folded = textwrap.wrap(
         line.strip(),
         max(width, 20),

@@ -17,6 +17,7 @@ import pytest
 from anpr_share.audit.evidence import Evidence
 from anpr_share.audit.findings import RULES, AuditResult
 from anpr_share.audit.judge import judge
+from anpr_share.documents import agreement as agreements
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
 from anpr_share.documents.model import write
@@ -57,12 +58,12 @@ def evidence(world: World, *names: str) -> list[Evidence]:
     return [auditing.look(world.root / name, world.clock, None) for name in names]
 
 
-def judged(found: list[Evidence]) -> AuditResult:
-    return judge(found, max(item.at for item in found))
+def judged(found: list[Evidence], at: datetime | None = None) -> AuditResult:
+    return judge(found, at or max(item.at for item in found))
 
 
-def codes(found: list[Evidence]) -> set[str]:
-    return {item.rule.code for item in judged(found).findings}
+def codes(found: list[Evidence], at: datetime | None = None) -> set[str]:
+    return {item.rule.code for item in judged(found, at).findings}
 
 
 def later(world: World, when: datetime, *names: str) -> list[Evidence]:
@@ -145,6 +146,14 @@ def tail_unsigned(world: World) -> list[Evidence]:
 def clock_leapt(world: World) -> list[Evidence]:
     world.clock.now = NOW + 40 * DAY
     reading.scan(world.uni, "targets", purpose="counting", agreement="brief").collect()
+    return evidence(world, UNI)
+
+
+@scenario
+def clock_ahead(world: World) -> list[Evidence]:
+    world.clock.now = NOW + timedelta(hours=1)
+    reading.scan(world.uni, "targets", purpose="counting", agreement="brief").collect()
+    world.clock.now = NOW + timedelta(minutes=54)
     return evidence(world, UNI)
 
 
@@ -297,7 +306,8 @@ def test_there_is_a_scenario_for_every_rule() -> None:
 
 @pytest.mark.parametrize("code", SCENARIOS)
 def test_each_rule_finds_its_fault(held: World, code: str) -> None:
-    assert code in codes(SCENARIOS[code](held))
+    found = SCENARIOS[code](held)
+    assert code in codes(found, held.clock.now)
 
 
 def test_sites_that_kept_the_rules_are_clean(held: World) -> None:
@@ -362,6 +372,55 @@ def manifest_of(world: World, **changes: object) -> list[Evidence]:
 
 def texts(found: list[Evidence], code: str) -> str:
     return "\n".join(item.text for item in judged(found).findings if item.rule.code == code)
+
+
+def test_an_export_from_a_clock_that_is_ahead_is_told_of_and_five_minutes_are_not(held: World) -> None:
+    [uni] = evidence(held, UNI)
+    minutes = timedelta(minutes=5)
+    assert "clock-ahead" not in codes([uni], uni.at - minutes)
+    assert "clock-ahead" in codes([uni], uni.at - minutes - timedelta(seconds=1))
+
+
+def test_a_site_beside_an_earlier_export_is_one_site_and_is_held_against_it(held: World) -> None:
+    [before] = [replace(item, source="ledger", disk=None) for item in evidence(held, UNI)]
+    reading.link(held.uni, "brief", purpose="counting").collect()
+    [now] = evidence(held, UNI)
+    for found in ([before, now], [now, before], [now, now]):
+        result = judged(found)
+        assert {item.rule.code for item in result.findings} == set()
+    result = judged([before, now])
+    assert [item.lines for item in result.sites] == [len(now.lines)]
+    assert len(result.days) == len(judged([now]).days)
+
+    after = replace(now, source="ledger", disk=None)
+    cut = replace(now, lines=before.lines[:-1], checkpoints=before.checkpoints[:1])
+    assert "history-truncated" in codes([cut, after])
+    altered = now.lines[2].replace(b'"seq":3', b'"seq":4')
+    rewritten = replace(now, lines=(*now.lines[:2], altered, *now.lines[3:]))
+    assert "history-rewritten" in codes([rewritten, after])
+    # What nobody signed may be anybody's.
+    assert not {"history-truncated", "history-rewritten"} & codes([cut, replace(after, checkpoints=())])
+
+
+def test_a_file_of_two_tables_is_one_finding_by_its_first_limit(held: World) -> None:
+    found = later(held, FIRST_DUE + 400 * DAY, LANCS)
+    [lancs] = found
+    assert len({item.tbl for item in lancs.registered}) == 2
+    told = [item.text for item in judged(found).findings if item.rule.code == "extract-too-old"]
+    assert len(told) == len({item.path for item in lancs.registered})
+
+
+def test_versions_that_differ_are_told_by_number_and_where(held: World) -> None:
+    uni, lancs = evidence(held, UNI, LANCS)
+    [known] = [item for item in uni.agreements if item.id == "brief"]
+    signed = agreements.parse(known.envelope)
+    held.agree(id="brief", version=2, supersedes=signed.digest, reads__retention="P12D")
+    [newer] = evidence(held, UNI)
+    text = texts([newer, lancs], "partner-differs")
+    assert f"{UNI} has version 2" in text
+    assert f"{LANCS} has version 1" in text
+    [told] = [item.text for item in judge([newer], newer.at, signed).findings if item.rule.code == "partner-differs"]
+    assert told == "brief: version 1 was given, and version 2 is in force"
 
 
 def test_an_export_beyond_the_agreement_is_told_by_what_went_beyond_it(held: World) -> None:

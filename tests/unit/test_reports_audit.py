@@ -312,6 +312,15 @@ def test_each_finding_has_its_evidence_its_rule_and_its_advice() -> None:
     assert "1 of them DO NOT ADD UP" in told
 
 
+def test_what_is_compared_with_paper_is_on_the_terminal_too() -> None:
+    result = audits.clean()
+    told = "".join(map(str, audit_lines(result))).replace(" ", "").replace("\n", "")
+
+    for site in result.sites:
+        assert site.fingerprint in told
+        assert [digest for _, _, digest in site.agreements if digest not in told] == []
+
+
 def test_many_findings_of_one_rule_are_counted_and_not_listed() -> None:
     told = [str(line) for line in audit_lines(audits.large())]
 

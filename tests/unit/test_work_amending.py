@@ -128,7 +128,7 @@ def test_reads_past_a_shorter_limit_are_destroyed_by_the_command_that_accepts_it
     summer.close()
     assert summer.cli(UNI, "agreement", "accept", file) == 0
     said = capsys.readouterr().out
-    assert "what its limits allow no more is gone:" in said
+    assert "of what its limits allow no more:" in said
     assert "destroyed: 6 rows of" in said
     assert summer.events(UNI)[lines:] == ["agreement-accepted", "erasure"]
     assert held_days(summer) == store(summer) == {"2026-10-01", "2026-10-02", "2026-10-03", "undated"}
