@@ -5,7 +5,7 @@ Guarantees: entries are handed on only as far as the chain holds; a checkpoint c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,13 +89,13 @@ def _checkpoints(evidence: Evidence, entries: list[Entry]) -> tuple[int, list[Fi
 def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Finding]:
     if tail := [entry.seq for entry in entries[signed_to:]]:
         yield finding("tail-unsigned", site, f"{count(len(tail), 'line')} not signed yet", tuple(tail))
-    if leapt := [entry.seq for entry in entries if entry.leapt]:
-        days = max((entry.time - _before(entries, entry.seq)).days for entry in entries if entry.leapt)
-        text = f"{count(len(leapt), 'line')}, up to {days} days after the last one before"
-        yield finding("clock-leapt", site, text, tuple(leapt))
-    for entry in entries:
+    ahead = [(entry.seq, entry.time - counting) for entry, _, counting in _after(entries) if entry.leapt]
+    if ahead:
+        days = max(gap for _, gap in ahead).days
+        text = f"{count(len(ahead), 'line')}, up to {days} days after the last one before"
+        yield finding("clock-leapt", site, text, tuple(seq for seq, _ in ahead))
+    for entry, before, _ in _after(entries):
         if entry.event == CLOCK_RESET:
-            before = _before(entries, entry.seq, leapt=True)
             text = f"the clock was put back from {before:%Y-%m-%d} to {entry.time:%Y-%m-%d}{_because(entry)}"
             yield finding("clock-reset", site, text, (entry.seq,))
         elif entry.event == "restored":
@@ -105,10 +105,13 @@ def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Find
             yield finding("purpose-missing", site, f"a {entry.event} by {who} on {entry.time:%Y-%m-%d}", (entry.seq,))
 
 
-def _before(entries: list[Entry], seq: int, *, leapt: bool = False) -> datetime:
-    """The time of the last line before this one, of those that count unless ``leapt``."""
-    earlier = (entry.time for entry in reversed(entries[: seq - 1]) if leapt or not entry.leapt)
-    return next(earlier, entries[seq - 1].time)
+def _after(entries: Iterable[Entry]) -> Iterator[tuple[Entry, datetime, datetime]]:
+    """Each line with the time of the line before it, and of the last before it that counts; where none is, its own."""
+    before = counting = None
+    for entry in entries:
+        yield entry, before or entry.time, counting or entry.time
+        before = entry.time
+        counting = counting if entry.leapt else entry.time
 
 
 def _because(entry: Entry) -> str:

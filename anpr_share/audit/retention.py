@@ -6,9 +6,11 @@ site, of each not before it was accepted (:func:`anpr_share.documents.agreement.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,7 @@ def days(case: Case) -> Iterator[DayRecord]:
     """Every day of a table that was loaded here, and what became of it."""
     keys = frozenset(case.evidence.keys)
     restored = tuple(case.book.about("restored"))
+    reached = tuple(accumulate((entry.time for entry in restored), max))
     for bundle in case.evidence.bundles:
         receipt = case.load_receipts.get(bundle.id)
         if bundle.direction != "loaded" or receipt is None:
@@ -41,7 +44,8 @@ def days(case: Case) -> Iterator[DayRecord]:
                 state = "late" if entry.time - due > PURGE_GRACE else "destroyed"
             else:
                 # Its key was in the keys.db that the restored site came without.
-                entry = next((item for item in restored if item.time >= bundle.at), None)
+                number = bisect_left(reached, bundle.at)
+                entry = restored[number] if number < len(restored) else None
                 state, reason = ("unlogged", None) if entry is None else ("destroyed", "restored")
             yield DayRecord(
                 case.site,
