@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from anpr_share.audit.evidence import Evidence
 from anpr_share.audit.findings import Finding, finding
@@ -87,12 +87,12 @@ def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Find
     if tail := [entry.seq for entry in entries[signed_to:]]:
         yield finding("tail-unsigned", site, f"{_count(tail)} not signed yet", tuple(tail))
     if leapt := [entry.seq for entry in entries if entry.leapt]:
-        days = max((entry.time - _before(entries, entry.seq)).days for entry in entries if entry.leapt)
+        days = max(_leaps(entries)).days
         text = f"{_count(leapt)} written up to {days} days after the last one that counts"
         yield finding("clock-leapt", site, text, tuple(leapt))
     for entry in entries:
         if entry.event == CLOCK_RESET:
-            before = _before(entries, entry.seq, leapt=True)
+            before = entries[entry.seq - 2].time if entry.seq > 1 else entry.time
             text = f"the clock was put back from {before:%Y-%m-%d} to {entry.time:%Y-%m-%d}{_because(entry)}"
             yield finding("clock-reset", site, text, (entry.seq,))
         elif entry.event == "restored":
@@ -102,10 +102,14 @@ def _explained(site: str, entries: list[Entry], signed_to: int) -> Iterator[Find
             yield finding("purpose-missing", site, f"a {entry.event} by {who} on {entry.time:%Y-%m-%d}", (entry.seq,))
 
 
-def _before(entries: list[Entry], seq: int, *, leapt: bool = False) -> datetime:
-    """The time of the last line before this one, of those that count unless ``leapt``."""
-    earlier = (entry.time for entry in reversed(entries[: seq - 1]) if leapt or not entry.leapt)
-    return next(earlier, entries[seq - 1].time)
+def _leaps(entries: list[Entry]) -> Iterator[timedelta]:
+    """How long after the last line that counts, if there is one, each line was written that does not."""
+    counts: datetime | None = None
+    for entry in entries:
+        if entry.leapt:
+            yield entry.time - (counts or entry.time)
+        else:
+            counts = entry.time
 
 
 def _because(entry: Entry) -> str:
