@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
+from anpr_share.documents import canonical
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.model import (
     Document,
@@ -21,10 +22,11 @@ from anpr_share.documents.model import (
     WindowTerms,
     read,
 )
+from anpr_share.errors import FormatError
 from anpr_share.periods import MAX_WINDOWS, window_key_dies
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
     from zoneinfo import ZoneInfo
 
     from anpr_share.documents.agreement import Agreement
@@ -64,8 +66,27 @@ class Request(Document):
         return window_key_dies(window.last, self.created, zone)
 
     def closes(self, window: RequestedWindow, agreement: Agreement) -> datetime:
-        """From when on nobody may answer a window: its one-time key is dead, or the agreement is over."""
-        return min(self.dies(window, agreement.zone), agreement.ended)
+        """From when on nobody may answer a window: see :func:`window_closes`."""
+        return window_closes(window.last, self.created, agreement)
+
+
+def window_closes(last: date, created: datetime, agreement: Agreement) -> datetime:
+    """From when on nobody may answer a window that ends on ``last``, of a request that was ``created`` then.
+
+    Its one-time key is dead, or the agreement is over.
+    """
+    return min(window_key_dies(last, created, agreement.zone), agreement.ended)
+
+
+def agreement_of(data: bytes) -> str:
+    """The digest of the agreement that a request of ours names. Its keys, which take long to check, are not looked at.
+
+    Raises :class:`FormatError` if it is no request.
+    """
+    named = canonical.decode(dsse.parse(data, KIND, limit=_MAX_BYTES).payload)
+    if not isinstance(named, dict) or not isinstance(named.get("agreement"), str):
+        raise FormatError("a request names no agreement")
+    return str(named["agreement"])
 
 
 def parse(data: bytes) -> tuple[Request, dsse.Envelope]:

@@ -212,6 +212,12 @@ def windows(connection: Connection, vault: Vault | None, digest: str) -> tuple[R
     return tuple(find(connection, RequestWindow, vault, "request = ?", digest))
 
 
+def live_windows(connection: Connection, vault: Vault | None) -> tuple[RequestWindow, ...]:
+    """The windows whose one-time keys are here, by request and first day."""
+    keys = "SELECT request, first FROM keys.onetime_key"
+    return tuple(find(connection, RequestWindow, vault, f"(request, first) IN ({keys})"))
+
+
 def use_window(connection: Connection, vault: Vault, digest: str, first: date, bundle: str) -> None:
     """Mark a window as answered by a bundle, inside the caller's transaction.
 

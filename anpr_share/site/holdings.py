@@ -19,7 +19,7 @@ from anpr_share.errors import PolicyError
 from anpr_share.site.records import find, one, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import date, datetime
 
     from anpr_share.site.database import Connection
@@ -385,10 +385,11 @@ def notices(
     return tuple(find(connection, KnownNotice, vault, where, partner, agreement, order="at, digest"))
 
 
-def deleted_places(connection: Connection) -> frozenset[KeyPlace]:
-    """The days that were destroyed, and whose keys are gone."""
+def deleted_places(connection: Connection, days: Collection[tuple[str, ...]]) -> frozenset[KeyPlace]:
+    """What was destroyed of these days, each an agreement, a table and a day, and whose keys are gone."""
     rows = connection.rows("SELECT agreement, tbl, day, bundle FROM deletion")
-    return frozenset(KeyPlace(*row) for row in rows) - frozenset(key_places(connection))
+    found = frozenset(KeyPlace(*row) for row in rows if row[:3] in days)
+    return found - frozenset(key_places(connection)) if found else found
 
 
 def deleted_rows(connection: Connection, agreement: str) -> dict[str, int]:

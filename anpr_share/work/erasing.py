@@ -40,15 +40,18 @@ def remove_erased(site: OpenSite) -> None:
     Called by the one command that writes. Raises :class:`StorageError`.
     """
     with storage_errors("a part that was destroyed cannot be removed"):
-        erased, store = holdings.deleted_places(site.db), site.paths.store.resolve()
+        store = site.paths.store.resolve()
+        present = tuple(_directories(store))
+        erased = holdings.deleted_places(site.db, frozenset(present))
         for path in tuple(_files(store, erased)):
             path.unlink(missing_ok=True)
             sync_directory(path.parent)
-        emptied = {place[:depth] for place in erased for depth in (1, 2, 3)}
-        for pattern in ("*/*/*", "*/*", "*") if erased else ():
-            for directory in store.glob(pattern):
-                if directory.relative_to(store).parts in emptied and directory.resolve() == directory:
-                    _remove_if_empty(directory)
+        days = frozenset(place[:3] for place in erased)
+        # Of agreements and tables there are few: what a run that was killed left empty of them goes too.
+        for place in sorted(present, key=len, reverse=True):
+            directory = store.joinpath(*place)
+            if (len(place) < 3 or place in days) and directory.resolve() == directory:
+                _remove_if_empty(directory)
 
 
 def is_ours(paths: Paths, path: Path) -> bool:
@@ -80,14 +83,30 @@ def _remove_if_empty(directory: Path) -> None:
 
 def leaves_files(site: OpenSite) -> bool:
     """Whether files of destroyed days are still there, as after a run that was killed."""
-    return any(_files(site.paths.store.resolve(), holdings.deleted_places(site.db)))
+    with storage_errors("the store cannot be looked at"):
+        store = site.paths.store.resolve()
+        return any(_files(store, holdings.deleted_places(site.db, frozenset(_directories(store)))))
+
+
+def _directories(store: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The directories of the store: of agreements, tables and days, by their names from the store on.
+
+    A link is none: whatever is planted in the store shall not lead a deletion out of it.
+    """
+    with os.scandir(store.joinpath(*above)) as found:
+        for item in found:
+            if item.is_dir(follow_symlinks=False):
+                place = (*above, item.name)
+                yield place
+                if len(place) < 3:
+                    yield from _directories(store, place)
 
 
 def _files(store: Path, erased: frozenset[KeyPlace]) -> Iterator[Path]:
-    for path in store.glob("*/*/*/*.parquet") if erased else ():
-        name = _PART_FILE.fullmatch(path.name)
-        # A link planted in the store shall not lead a deletion out of it.
-        if name is not None and not path.is_symlink() and path.parent.resolve() == path.parent:
-            agreement, table, day = path.relative_to(store).parts[:3]
-            if KeyPlace(agreement, table, day, name[1]) in erased:
+    """The parts of days that were destroyed. Only their directories are looked into, however many others there are."""
+    for day in sorted({place[:3] for place in erased}):
+        directory = store.joinpath(*day)
+        for path in sorted(directory.iterdir()) if directory.resolve() == directory else ():
+            name = _PART_FILE.fullmatch(path.name)
+            if name is not None and not path.is_symlink() and KeyPlace(*day, name[1]) in erased:
                 yield path

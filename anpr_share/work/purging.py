@@ -108,11 +108,11 @@ def expire(site: OpenSite) -> bool:
 
     Logs nothing where nothing has expired. Raises :class:`StorageError` as :func:`purge` does.
     """
-    if not _Due.now(site, site.now()).any and not leaves_files(site):
+    if not _Due.now(site, site.now(), only_due=True).any and not leaves_files(site):
         return True
     with site.writing():
         reading = site.reading()
-        due = _Due.now(site, reading.instant)  # another command may have been first
+        due = _Due.now(site, reading.instant, only_due=True)  # another command may have been first
         if due.any and reading.leapt:
             return False
         due.destroy(site)
@@ -144,11 +144,15 @@ class _Due:
     elsewhere: tuple[str, ...]
 
     @classmethod
-    def now(cls, site: OpenSite, at: datetime) -> _Due:
+    def now(cls, site: OpenSite, at: datetime, *, only_due: bool = False) -> _Due:
+        """With ``only_due`` nothing is said of what goes ``later``: on most days no record of a part is then read."""
         known = catalogue.agreements(site.db, site.vault)
         terms = {item.id: agreements.parse(item.envelope) for item in known}
         closed = {item.id for item in known if item.closed_at is not None}
-        held = dict(days_of(site, terms, holdings.key_places(site.db)))
+        places = holdings.key_places(site.db)
+        if only_due:
+            places = tuple(_perhaps_due(site, terms, places, at))
+        held = dict(days_of(site, terms, places)) if places else {}
         late = {
             item.path: item.agreement
             for item in holdings.registered(site.db, site.vault)
@@ -260,16 +264,44 @@ def days_of(
             yield place, DueDay(place.agreement, "unknown", place.tbl, place.day, 0, due, "UTC")
 
 
+def _perhaps_due(
+    site: OpenSite, terms: Mapping[str, Agreement], places: Iterable[KeyPlace], at: datetime
+) -> Iterator[KeyPlace]:
+    """All that have expired of these places, and some that no record explains: :func:`days_of` says when those go.
+
+    A day needs no record to say when it must go, and is looked at once for all forces.
+    """
+    days: dict[tuple[str, ...], bool] = {}
+    for place in places:
+        agreement = terms.get(place.agreement)
+        if agreement is None:
+            yield place
+        elif place.day == UNDATED:
+            bundle = holdings.bundle(site.db, site.vault, place.bundle)
+            if bundle is not None:
+                counted = agreement.counted_day(place.day, bundle.created, bundle.at)
+                if agreement.is_expired(place.tbl, counted, at):
+                    yield place
+        else:
+            key = place[:3]
+            if key not in days:
+                days[key] = agreement.is_expired(place.tbl, periods.parse_day(place.day), at)
+            if days[key]:
+                yield place
+
+
 def _dead_windows(site: OpenSite, terms: dict[str, Agreement], at: datetime) -> Iterator[tuple[str, date]]:
     """The windows whose one-time key is here and that nobody may answer any more."""
-    keys = frozenset(holdings.onetime_places(site.db))
-    for known in catalogue.requests(site.db, site.vault):
-        request, _ = requests.parse(known.envelope)
-        agreement = terms.get(known.agreement)
-        if agreement is None:
+    live: defaultdict[str, list[catalogue.RequestWindow]] = defaultdict(list)
+    for window in catalogue.live_windows(site.db, site.vault):
+        live[window.request].append(window)
+    for digest, windows in live.items():
+        known = catalogue.request(site.db, site.vault, digest)
+        agreement = None if known is None else terms.get(known.agreement)
+        if known is None or agreement is None:
             continue
-        for window in request.windows:
-            here = (known.digest, window.first.isoformat()) in keys
-            # A bundle under a version that was replaced is refused, whenever it comes.
-            if here and (request.agreement != agreement.digest or at >= request.closes(window, agreement)):
-                yield known.digest, window.first
+        # A bundle under a version that was replaced is refused, whenever it comes.
+        replaced = requests.agreement_of(known.envelope) != agreement.digest
+        for window in windows:
+            if replaced or at >= requests.window_closes(window.last, known.created, agreement):
+                yield digest, window.first

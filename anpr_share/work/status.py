@@ -399,12 +399,15 @@ def _held(source: str, table: str, found: Collection[_Held], now: datetime) -> H
 def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
     keys = frozenset(holdings.onetime_places(site.db))
     in_force = {item.id: item for item in catalogue.agreements(site.db, None)}
+    terms: dict[str, Agreement] = {}
     for known in catalogue.requests(site.db, None):
         request, _ = requests.parse(known.envelope)
-        record = catalogue.agreement_by_digest(site.db, None, request.agreement)
-        if record is None:
-            continue  # what it is about was never accepted here
-        agreement = agreements.parse(record.envelope)
+        if request.agreement not in terms:
+            record = catalogue.agreement_by_digest(site.db, None, request.agreement)
+            if record is None:
+                continue  # what it is about was never accepted here
+            terms[request.agreement] = agreements.parse(record.envelope)
+        agreement = terms[request.agreement]
         last = in_force[known.agreement]
         over = [last.closed_at] if last.closed_at is not None else []
         over += [last.accepted_at] if last.digest != request.agreement else []

@@ -194,6 +194,16 @@ def test_a_request_has_at_most_366_windows() -> None:
     assert "windows: " in refused("request", "windows", windows)
 
 
+def test_the_agreement_of_a_request_is_read_without_its_keys() -> None:
+    fields = request_fields()
+    made = envelope("request", fields | {"windows": "none"}, UNIVERSITY).encode()
+    assert request.agreement_of(made) == fields["agreement"]
+    wrongs: tuple[object, ...] = ({"agreement": 1}, [])
+    for wrong in wrongs:
+        with pytest.raises(FormatError, match="names no agreement"):
+            request.agreement_of(dsse.sign("request", canonical.encode(wrong), UNIVERSITY.signing).encode())
+
+
 def test_a_key_of_a_window_dies_thirty_days_after_the_window_or_the_request() -> None:
     ask, _ = request.parse(envelope("request", request_fields(), UNIVERSITY).encode())
     zone = ZoneInfo("Europe/London")

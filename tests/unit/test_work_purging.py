@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from anpr_share.documents import request as requests
 from anpr_share.errors import PolicyError, StorageError
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import exporting, purging, reading, receipting
+from anpr_share.work import erasing, exporting, purging, reading, receipting
+from anpr_share.work.erasing import leaves_files
 from tests.support.exchange import DAYS, LANCS, NOW, TARGETS, UNI, World, reads_input, silent
 
 # Retention is twelve months, and the clock of a site must not leap: so agreements here keep reads for days.
@@ -204,6 +207,93 @@ def test_a_window_that_nobody_may_answer_any_more_loses_its_key(world: World) ->
     assert purging.purge(world.uni).windows == 1
     assert holdings.onetime_places(world.uni.db) == ()
     assert world.events(UNI)[-2:] == ["onetime-keys-destroyed", "purge"]
+
+
+def test_a_window_whose_request_is_not_recorded_keeps_its_key(world: World) -> None:
+    world.request()
+    world.uni.db.execute("UPDATE keys.onetime_key SET request = ?", ("0" * 64,))
+    world.clock.now = NOW + timedelta(days=31)
+    assert purging.purge(world.uni).windows == 0
+    assert len(holdings.onetime_places(world.uni.db)) == 1
+
+
+@pytest.mark.parametrize("table", ["reads", "targets"])
+def test_what_every_command_destroys_first_is_what_a_purge_would(world: World, table: str) -> None:
+    world.agree(id="brief", **{f"{table}__retention": "P12D"})
+    world.load(world.export(world.request(agreement="brief"), targets=TARGETS))
+    due = FIRST_DUE if table == "reads" else datetime(2026, 10, 23, 23, tzinfo=UTC)
+    world.clock.now = due - timedelta(seconds=1)
+    before = keys(world)
+    assert purging.expire(world.uni)
+    assert keys(world) == files(world) == before
+    world.clock.now = due
+    expected = {item.day for item in purging.preview(world.uni).days}
+    assert expected == {"2026-10-01" if table == "reads" else "undated"}
+    assert purging.expire(world.uni)
+    assert keys(world) == files(world) == before - expected
+
+
+def test_while_nothing_has_expired_no_record_of_a_part_and_no_key_of_a_request_is_looked_at(
+    held: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.request(DAYS[0] + timedelta(days=7), DAYS[0] + timedelta(days=8), agreement="brief")
+    monkeypatch.setattr(holdings, "parts", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(requests, "parse", lambda *_: 1 / 0)
+    assert purging.expire(held.uni)
+    held.clock.now = FIRST_DUE
+    with pytest.raises(ZeroDivisionError):
+        purging.expire(held.uni)
+
+
+def test_of_the_store_only_days_that_were_destroyed_are_looked_into(
+    held: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Path] = []
+    listing = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        listed.append(path)
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    held.clock.now = FIRST_DUE
+    purging.purge(held.uni)
+    days = [path.name for path in listed if path.parent.name == "reads"]
+    assert set(days) == {"2026-10-01"}
+    listed.clear()
+    purging.purge(held.uni)
+    assert not [path for path in listed if path.parent.name == "reads"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_link_in_the_store_leads_no_deletion_out_of_it(
+    held: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, depth: int
+) -> None:
+    held.clock.now = FIRST_DUE
+    with monkeypatch.context() as patch:
+        patch.setattr(purging, "remove_erased", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            purging.purge(held.uni)
+    place = held.uni.paths.store.joinpath(*("brief", "reads", "2026-10-01")[:depth])
+    outside = tmp_path / "outside"
+    place.rename(outside)
+    place.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    assert not leaves_files(held.uni)
+    purging.purge(held.uni)
+    assert (sorted(outside.rglob("*")), place.is_symlink()) == (before, True)
+
+
+def test_a_directory_that_a_killed_run_left_empty_is_removed(held: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held.clock.now = FIRST_DUE + 2 * EACH
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "_remove_if_empty", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            purging.purge(held.uni)
+    reads = held.uni.paths.store / "brief" / "reads"
+    assert len(list(reads.iterdir())) == 3
+    purging.purge(held.uni)
+    assert not reads.exists()
 
 
 def test_what_was_destroyed_is_in_the_next_receipt(held: World) -> None:
