@@ -16,7 +16,7 @@ import pytest
 
 from anpr_share import Site
 from anpr_share.errors import LockedError
-from tests.support import jobs, sites
+from tests.support import jobs, sites, truths
 from tests.support.sites import DAYS, Done, World
 
 START = """
@@ -91,7 +91,7 @@ def test_of_two_exports_of_a_window_one_answers_it(tmp_path: Path) -> None:
     assert "answered already" in refused["message"]
     events = made.events("lancs")
     assert (events.count("disclosure"), events.count("alteration")) == (1, 1)
-    assert [state for (state,) in jobs.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
+    assert [state for (state,) in truths.table(made, "lancs", "SELECT state FROM request_window")] == ["used"]
     intact(made)
 
 
@@ -207,5 +207,5 @@ def test_many_commands_at_once_leave_one_chain(tmp_path: Path) -> None:
 
     assert [code for code, _, _ in ended] == [0] * 4, ended
     assert made.events("uni").count("request-made") == 4
-    assert len(jobs.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
+    assert len(truths.table(made, "uni", "SELECT request FROM keys.onetime_key")) == 4
     intact(made)
