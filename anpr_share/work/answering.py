@@ -186,11 +186,13 @@ def register(
     oldest: date,
 ) -> None:
     """Register files under retention, inside the caller's transaction; a file keeps the oldest of its days."""
-    vault = site.require_vault()
+    vault, now = site.require_vault(), site.now()
     for path in paths:
         where = path.resolve()
         recorded(where)
         place = (site.paths.place(where), agreement.id, table)
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ? AND tbl = ?", *place)
         day = oldest if known is None else min(oldest, known.day)
-        records.put(site.db, holdings.Registered(place[0], kind, agreement.id, table, day, site.now()), vault)
+        if known is not None and table == "reads" and agreement.is_expired(table, known.day, now):
+            day = oldest  # a name that was used again: were the old days still in it, the oldest would be of them
+        records.put(site.db, holdings.Registered(place[0], kind, agreement.id, table, day, now), vault)

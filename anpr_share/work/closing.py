@@ -9,6 +9,7 @@ are deleted; others are named. A linkage key that was destroyed is never taken i
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -161,7 +162,7 @@ class _Held:
             tuple((digest, parse_day(first)) for digest, first in holdings.onetime_places(site.db) if digest in asked),
             agreement.id in secret_names(site.db, agreements.LINKAGE),
             ours,
-            tuple(name for name in names if name not in ours and (site.paths.root / name).exists()),
+            tuple(name for name in names if name not in ours and os.path.lexists(site.paths.root / name)),
         )
 
     @property

@@ -7,6 +7,7 @@ comes here. A file is removed only from its place in the store, and only if its 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -51,9 +52,15 @@ def remove_erased(site: OpenSite) -> None:
 
 
 def is_ours(paths: Paths, path: Path) -> bool:
-    """Whether a file lies in the site's inbox or outbox, and not behind a link that leads out of it."""
-    return any(path.is_relative_to(folder) for folder in (paths.inbox, paths.outbox)) and (
-        not path.is_symlink() and path.parent.resolve() == path.parent
+    """Whether a file lies in the site's inbox or outbox, is no directory, and not behind a link that leads out of it.
+
+    Never raises: a path that cannot be looked at is not ours, and shall not keep anything else from being destroyed.
+    """
+    # Methods of Path raise, before Python 3.12 even for a folder that may not be looked into.
+    is_file = not os.path.islink(path) and not os.path.isdir(path)  # noqa: PTH112, PTH114
+    return is_file and any(
+        path.is_relative_to(folder) and os.path.realpath(path.parent) == str(path.parent)
+        for folder in (paths.inbox, paths.outbox)
     )
 
 

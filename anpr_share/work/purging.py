@@ -9,6 +9,7 @@ and a wrong clock must not cost a year of data. From the confirmation on, time i
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,9 @@ class _Due:
         late = {
             item.path: item.agreement
             for item in holdings.registered(site.db, site.vault)
-            if item.agreement in closed or terms[item.agreement].is_expired(item.tbl, item.day, at)
+            # One that names no agreement known here was planted: it shall not keep anything from being destroyed.
+            if item.agreement in terms
+            and (item.agreement in closed or terms[item.agreement].is_expired(item.tbl, item.day, at))
         }
         ours = {name: agreement for name, agreement in late.items() if is_ours(site.paths, site.paths.root / name)}
         return cls(
@@ -161,7 +164,7 @@ class _Due:
             tuple(sorted((item for item in held.values() if item.due > at), key=lambda item: item.due)),
             tuple(_dead_windows(site, terms, at)),
             ours,
-            tuple(name for name in late if name not in ours and (site.paths.root / name).exists()),
+            tuple(name for name in late if name not in ours and os.path.lexists(site.paths.root / name)),
         )
 
     @property

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from anpr_share.errors import PolicyError
-from anpr_share.site import catalogue, holdings
+from anpr_share.errors import PolicyError, StorageError
+from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import purging, reading, receipting
-from tests.support.exchange import DAYS, LANCS, NOW, TARGETS, UNI, World
+from anpr_share.work import exporting, purging, reading, receipting
+from tests.support.exchange import DAYS, LANCS, NOW, TARGETS, UNI, World, reads_input, silent
 
 # Retention is twelve months, and the clock of a site must not leap: so agreements here keep reads for days.
 FIRST_DUE = datetime(2026, 10, 12, 23, tzinfo=UTC)  # 12 days after 1 October, at midnight in London
@@ -237,6 +238,25 @@ def test_a_forces_files_go_from_its_inbox_and_outbox_and_others_are_named(world:
     assert world.cli(LANCS, "purge") == 0
 
 
+def test_a_name_that_is_used_again_after_its_time_is_another_file(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    extract = world.root / "weekly.csv"
+
+    def exported(day: date) -> None:
+        rows = reads_input(extract, [("AB12CDE", "CAM-1", f"{day}T08:00:10Z")])
+        exporting.export(
+            world.lancs, world.request(day, day, agreement="brief"), rows, world.free("b.zip"), progress=silent
+        )
+
+    exported(DAYS[0])
+    world.clock.now = FIRST_DUE
+    assert "weekly.csv" in purging.purge(world.lancs).elsewhere
+    exported(date(2026, 10, 11))
+    assert "weekly.csv" not in purging.purge(world.lancs).elsewhere
+    world.clock.now += 11 * EACH
+    assert "weekly.csv" in purging.purge(world.lancs).elsewhere
+
+
 def test_a_link_leads_no_deletion_out_of_the_inbox(world: World, tmp_path: Path) -> None:
     world.agree(id="brief", reads__retention="P12D", targets=None)
     world.export(world.request(agreement="brief"))
@@ -251,6 +271,43 @@ def test_a_link_leads_no_deletion_out_of_the_inbox(world: World, tmp_path: Path)
     with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
         purging.purge(locked)
     assert (outside / "mine.csv").read_text(encoding="utf-8") == "kept"
+
+
+@pytest.mark.parametrize(
+    ("path", "agreement"),
+    [
+        pytest.param("/" + "x" * 300, "brief", id="a name that no disk has, as of a share that is gone"),
+        pytest.param("inbox/" + "x" * 300, "brief", id="the same inside"),
+        pytest.param("inbox", "brief", id="the inbox itself"),
+        pytest.param("inbox/..", "brief", id="the site itself"),
+        pytest.param("/nowhere", "unknown", id="an agreement that nobody made"),
+    ],
+)
+def test_no_path_of_a_registered_file_keeps_days_from_being_destroyed(held: World, path: str, agreement: str) -> None:
+    forged = holdings.Registered(path, "extract", agreement, "reads", DAYS[0], NOW)
+    records.put(held.uni.db, forged, held.uni.vault)
+    held.close()
+    held.clock.now = FIRST_DUE
+    with OpenSite.open(held.root / UNI, clock=held.clock) as locked, suppress(StorageError):
+        purging.purge(locked)
+    assert keys(held) == files(held) == {"2026-10-02", "2026-10-03", "undated"}
+
+
+def test_a_directory_in_place_of_a_file_is_named_and_stops_nothing(world: World) -> None:
+    world.agree(id="brief", reads__retention="P12D", targets=None)
+    world.export(world.request(agreement="brief"))
+    world.lancs.paths.inbox.joinpath("a.csv").mkdir()
+    inside = world.lancs.paths.inbox / "b.csv"
+    inside.touch()
+    for kind, path in (("extract", "inbox/a.csv"), ("output", "inbox/b.csv")):
+        world.lancs.db.execute("UPDATE registered SET path = ? WHERE kind = ?", (path, kind))
+    world.close()
+    world.clock.now = FIRST_DUE
+    with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
+        result = purging.purge(locked)
+    assert (result.files, result.elsewhere) == (("b.csv",), ("a.csv",))
+    assert not inside.exists()
+    assert world.events(LANCS)[-2:] == ["erasure", "purge"]
 
 
 def test_requests_of_a_force_are_left_alone(world: World) -> None:
