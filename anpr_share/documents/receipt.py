@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.manifest import DayName, TableName
@@ -95,6 +95,14 @@ class Receipt(Document):
     deleted: tuple[Deleted, ...]
     notices: tuple[Answered, ...]
     head: LedgerHead
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # Each entry is held against all that was exported: repeated, a few bytes would cost gigabytes.
+        told = [item.bundle for item in self.loaded], [item.notice for item in self.notices]
+        if any(len(set(names)) < len(names) for names in told):
+            raise ValueError("a bundle or a notice is answered twice")
+        return self
 
 
 def parse(data: bytes) -> tuple[Receipt, dsse.Envelope]:

@@ -122,7 +122,7 @@ class Exchanged:
                     if place.bundle in self.bundles:
                         arrived.setdefault(place, _Arrival(day.rows, loaded.at))
         gone = {_place(deleted): deleted for item in before for deleted in item.deleted}
-        faults = [fault for loaded in receipt.loaded for fault in self._of_loaded(loaded)]
+        faults = [fault for loaded in receipt.loaded for fault in self._of_loaded(receipt, loaded)]
         faults += self._of_deleted(receipt, arrived, gone)
         destroyed = gone.keys() | {_place(deleted) for deleted in receipt.deleted}
         left = {place: item.at for place, item in arrived.items() if item.rows and place not in destroyed}
@@ -136,7 +136,7 @@ class Exchanged:
                     )
         return tuple(faults)
 
-    def _of_loaded(self, loaded: Loaded) -> Iterator[str]:
+    def _of_loaded(self, receipt: Receipt, loaded: Loaded) -> Iterator[str]:
         bundle = self.bundles.get(loaded.bundle)
         if bundle is None:
             yield f"bundle {loaded.bundle} was never exported to {self.partner}"
@@ -155,6 +155,27 @@ class Exchanged:
                     f"bundle {loaded.bundle}: {table} of {day_name}: {exported} rows exported, "
                     f"{accounted} accounted for"
                 )
+        for day in loaded.days:
+            place = _Place(loaded.bundle, day.table, day.day)
+            if day.expired and place[1:] in sent:
+                limit = _Limit.of(self, receipt, place, loaded.at)
+                # What is never said to be held is never asked to be destroyed.
+                if loaded.at < min(limit.dues) and not self._is_replaced(place):
+                    yield (
+                        f"{place}: {day.expired} rows were not kept on {limit.text(loaded.at)}, "
+                        f"and were due by {limit.text(min(limit.dues))} only"
+                    )
+
+    def _is_replaced(self, place: _Place) -> bool:
+        """Whether the force had recalled a place, or sent newer targets, so that it need not have been kept."""
+        made = self._made(place)
+        return any(
+            when >= made and recall.table == place.table and place.day in recall.days
+            for when, recall in self.recalls.values()
+        ) or any(
+            place.table == "targets" and name != place.bundle and item.created >= made and place[1:] in self.sent[name]
+            for name, item in self.bundles.items()
+        )
 
     def _of_deleted(
         self, receipt: Receipt, arrived: Mapping[_Place, _Arrival], before: Mapping[_Place, Deleted]

@@ -31,6 +31,7 @@ from tests.support.documents import (
     manifest_fields,
     one_time_key,
     part,
+    receipt_fields,
     request_fields,
     sealed_fields,
     secret,
@@ -369,6 +370,12 @@ def test_the_keys_are_sealed_to_one_bundle_of_one_request() -> None:
 )
 def test_a_receipt_outside_the_rules_is_refused(path: str, value: object, where: str) -> None:
     assert where in refused("receipt", path, value)
+
+
+@pytest.mark.parametrize("name", ["loaded", "notices"])
+def test_a_receipt_that_answers_one_thing_again_and_again_is_refused(name: str) -> None:
+    twice = receipt_fields()[name] * 2
+    assert "a bundle or a notice is answered twice" in refused("receipt", name, twice)
 
 
 def test_the_reasons_of_a_refusal_are_the_codes_of_our_errors() -> None:

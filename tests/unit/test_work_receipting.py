@@ -12,10 +12,11 @@ from anpr_share.documents import envelope as dsse
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.keys import SigningKey
 from anpr_share.errors import AnprShareError, FormatError, PolicyError, StorageError, VerificationError
+from anpr_share.periods import utc_text
 from anpr_share.site import holdings
 from anpr_share.work import partners, receipting
 from tests.support.documents import Fields, changed
-from tests.support.exchange import AGREEMENT, DAYS, LANCS, TARGETS, UNI, WYP, World
+from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, TARGETS, UNI, WYP, World
 from tests.support.forgery import fields_of, members, zipped
 
 
@@ -117,6 +118,7 @@ def test_a_bundle_of_another_university_is_not_accounted_for_by_this_one(world: 
         ("sender", "ab" * 32, PolicyError),
         ("agreement", "ab" * 32, PolicyError),
         ("agreement_id", "another", PolicyError),
+        ("created", utc_text(NOW + timedelta(minutes=5, seconds=1)), PolicyError),
         ("format", 2, FormatError),
         ("loaded.0.days.0.rows", -1, FormatError),
         ("remark", "AB12CDE", FormatError),

@@ -83,6 +83,7 @@ def test_a_deletion_that_does_not_fit_is_told(world: World, field: str, value: o
         fields["created"] = "2027-10-01T23:30:00Z"
         fields["deleted"][0][field] = value
 
+    world.clock.now = datetime(2027, 10, 1, 23, 30, tzinfo=UTC)
     faults = accept(world, resigned(world, receipt, change))
     assert any(fault in item for item in faults), faults
     assert receipting.listed(world.lancs)[-1].discrepancies == faults
@@ -101,7 +102,38 @@ def test_a_day_that_is_destroyed_twice_is_told(world: World) -> None:
     later = world.free("later.json")
     later.write_bytes(again)
     data = resigned(world, later, lambda fields: fields.update(created="2027-10-01T22:00:00Z"))
+    world.clock.now = datetime(2027, 10, 1, 22, tzinfo=UTC)
     assert any("destroyed twice" in item for item in accept(world, data))
+
+
+def kept_nothing(fields: Fields) -> None:
+    """What a university would say that wants to keep everything, and never be asked for it."""
+    for day in fields["loaded"][0]["days"]:
+        day.update(rows=0, expired=day["rows"] + day["expired"])
+
+
+def test_rows_that_are_said_to_have_expired_before_their_time_are_told(world: World) -> None:
+    receipt = world.load(world.export(targets=TARGETS)).receipt
+    faults = accept(world, resigned(world, receipt, kept_nothing))
+    assert len(faults) == 4
+    assert "reads of 2026-10-01: 3 rows were not kept on 2026-10-12, and were due by 2027-10-01 only" in faults[0]
+
+
+def test_targets_need_not_be_kept_if_newer_ones_were_sent(world: World) -> None:
+    first = world.load(world.export(world.request(DAYS[0], DAYS[1]), targets=TARGETS)).receipt
+    world.clock.now += timedelta(days=1)
+    world.export(world.request(DAYS[2], DAYS[2]), targets=TARGETS)
+    faults = accept(world, resigned(world, first, kept_nothing))
+    assert [item.count("reads") for item in faults] == [1, 1]
+
+
+def test_what_is_recalled_on_its_way_need_not_be_kept(world: World) -> None:
+    bundle = world.export()
+    world.clock.now += timedelta(minutes=1)
+    notice = world.free("notice.json")
+    notifying.recall(world.lancs, AGREEMENT, UNI, "reads", [DAYS[0].isoformat()], "a clock was wrong", notice)
+    notifying.apply(world.uni, notice.read_bytes(), world.free("answer.json"))
+    assert accept(world, world.load(bundle).receipt) == ()
 
 
 def test_more_rows_than_were_exported_are_told_without_the_receipt_of_the_load(world: World) -> None:
