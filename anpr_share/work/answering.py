@@ -185,7 +185,5 @@ def register(
         known = records.one(site.db, holdings.Registered, vault, "path = ? AND agreement = ? AND tbl = ?", *place)
         day = oldest if known is None else min(oldest, known.day)
         if known is not None and table == "reads" and agreement.is_expired(table, known.day, now):
-            day = (
-                oldest  # of a name that was used again: were the old days still in it, the oldest would be one of them
-            )
+            day = oldest  # a name that was used again: were the old days still in it, the oldest would be of them
         records.put(site.db, holdings.Registered(place[0], kind, agreement.id, table, day, now), vault)
