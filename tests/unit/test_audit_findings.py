@@ -448,3 +448,11 @@ def test_reads_that_needed_an_authority_are_found_without_one(world: World) -> N
     quality = bundle.quality.replace(b'"Inspector, decision 17"', b"null")
     found = [replace(lancs, bundles=(replace(bundle, quality=quality),))]
     assert "reads of 2026-10-02 needed a named authority" in texts(found, "export-outside")
+
+
+def test_a_leap_is_measured_from_the_last_line_that_counts(held: World) -> None:
+    for days in (40, 45):
+        held.clock.now = NOW + days * DAY
+        reading.scan(held.uni, "targets", purpose="counting", agreement="brief").collect()
+    [leap] = [item for item in judged(evidence(held, UNI)).findings if item.rule.code == "clock-leapt"]
+    assert (leap.text, len(leap.lines)) == ("2 lines written up to 45 days after the last one that counts", 2)
