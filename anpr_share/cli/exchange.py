@@ -132,15 +132,19 @@ def export(
 def inspect(
     invocation: Invocation,  # noqa: ARG001 # every command takes it
     *,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a certificate of destruction.")],
 ) -> Outcome:
     """Show what a bundle says of itself; proves nothing.
 
-    Needs no key and no site.
+    Also what a certificate of destruction says. Needs no key and no site.
     """
     from anpr_share.reports.exchange import inspect_lines
+    from anpr_share.reports.retention import read_certificate_lines
     from anpr_share.work import inspecting
 
+    if inspecting.is_document(bundle):
+        certificate = inspecting.certificate(document(bundle))
+        return Outcome(certificate, lines=read_certificate_lines(certificate))
     result = inspecting.inspect(bundle)
     return Outcome(result, lines=inspect_lines(result))
 
@@ -148,7 +152,7 @@ def inspect(
 def verify(
     invocation: Invocation,
     *,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle, or a certificate of destruction.")],
     sender: Annotated[
         Path | None,
         typer.Option(metavar="IDENTITY", help="The sender's identity.json, to check without a site."),
@@ -156,14 +160,22 @@ def verify(
 ) -> Outcome:
     """Verify a bundle, without loading it.
 
-    All eight steps at the recipient's site; elsewhere those that need no secret. Exit code 1 if the sender is not
-    known, and so the signature was not checked.
+    All eight steps at the recipient's site; elsewhere those that need no secret. Of a certificate of destruction its
+    signature. Exit code 1 if the sender is not known, and so the signature was not checked.
     """
     from anpr_share.cli.opening import has_site
     from anpr_share.reports.exchange import verify_lines
-    from anpr_share.work import loading
+    from anpr_share.reports.retention import read_certificate_lines
+    from anpr_share.work import inspecting, loading
 
     known = None if sender is None else identity(sender)
+    if inspecting.is_document(bundle):
+        data = document(bundle)
+        if known is None and has_site(invocation):
+            with opened(invocation, unlock=False) as site:
+                known = inspecting.signer(site, data)
+        certificate = inspecting.certificate(data, known)
+        return Outcome(certificate, lines=read_certificate_lines(certificate), answer=certificate.signed_by is not None)
     if has_site(invocation):
         with opened(invocation) as site:
             result = loading.verify(site, bundle, known)

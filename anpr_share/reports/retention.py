@@ -11,8 +11,10 @@ from anpr_share.words import count, moment, others
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from anpr_share.documents.certificate import Certificate
     from anpr_share.reports.terminal import Line
     from anpr_share.work.closing import CloseResult
+    from anpr_share.work.inspecting import CertificateResult
     from anpr_share.work.purging import DueDay, PurgeResult
     from anpr_share.work.scheduling import Schedule
 
@@ -44,16 +46,11 @@ def _elsewhere(names: Sequence[str]) -> list[Line]:
     return [f"overdue: {name} lies outside of this site: delete it yourself" for name in names]
 
 
-def close_lines(result: CloseResult) -> list[Line]:
-    """The certificate in words, and what is left for a person to do."""
-    said = result.certificate
-    early = f", before its end ({result.ends})" if result.closed_on <= result.ends else ""
-    how = "was closed here" if result.again else "closed"
-    verb = "loaded" if said.role == "university" else "exported"
+def certificate_lines(said: Certificate, digest: str) -> list[Line]:
+    """A certificate of destruction in words."""
+    verb = _taken(said)
     lines: list[Line] = [
-        f"{said.agreement_id} version {said.version}: {how} on {result.closed_on}{early}",
-        f"certificate of destruction: {near(result.path)}",
-        f"  digest     {result.digest}",
+        f"  digest     {digest}",
         f"  by         {said.site} ({said.role}), {said.person.actor or said.person.account}",
         f"  witness    {said.witness or 'none named'}",
     ]
@@ -63,12 +60,41 @@ def close_lines(result: CloseResult) -> list[Line]:
         gone = f"; destroyed before: {table.destroyed_before:,}, now: {table.destroyed_now:,}"
         lines.append(f"  {table.table:<10} {table.rows:,} rows {verb}{gone if said.role == 'university' else ''}")
     keys = said.keys
-    lines += [
+    return [
+        *lines,
         f"  keys       {count(keys.day_keys, 'day key')}, {count(keys.onetime_keys, 'one-time key')} destroyed"
         + (", and the linkage key" if keys.linkage_key else ""),
         f"  files      {said.files.deleted:,} deleted, {said.files.elsewhere:,} elsewhere",
         f"  method     {said.method}",
         f"  backups    {said.backups or 'nothing said; anything in them is still to be destroyed'}",
+    ]
+
+
+def _taken(said: Certificate) -> str:
+    return "loaded" if said.role == "university" else "exported"
+
+
+def read_certificate_lines(result: CertificateResult) -> list[Line]:
+    """A certificate that somebody handed over, and whether its signature was checked."""
+    said = result.certificate
+    proof = f"signed by {result.signed_by}" if result.signed_by else "nothing of this is proved"
+    return [
+        f"certificate of destruction: {said.agreement_id} version {said.version}, {said.created:%Y-%m-%d %H:%M} UTC",
+        *certificate_lines(said, result.digest),
+        proof,
+        *([] if result.signed_by else ["next: anpr-share verify FILE --sender IDENTITY, of the site that made it"]),
+    ]
+
+
+def close_lines(result: CloseResult) -> list[Line]:
+    """The certificate in words, and what is left for a person to do."""
+    said = result.certificate
+    early = f", before its end ({result.ends})" if result.closed_on <= result.ends else ""
+    how = "was closed here" if result.again else "closed"
+    lines: list[Line] = [
+        f"{said.agreement_id} version {said.version}: {how} on {result.closed_on}{early}",
+        f"certificate of destruction: {near(result.path)}",
+        *certificate_lines(said, result.digest),
     ]
     lines += _elsewhere(result.elsewhere)
     if said.role == "university":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from anpr_share.cli import main
 from anpr_share.documents import certificate as certificates
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
@@ -101,6 +102,26 @@ def test_the_certificate_says_what_was_destroyed_and_is_signed(held: World) -> N
     assert lines[said.head.seq + 1].details["certificate"] == result.digest
     text = envelope.payload.decode()
     assert not any(word in text for word in (*PLATES, "CAM-1", "LOG-1"))
+
+
+def test_anybody_can_read_the_certificate_and_a_partner_proves_it(
+    held: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = close(held.uni, witness="A. Hussain").path
+    monkeypatch.chdir(held.root)
+    for command, expected, proof in (
+        (["inspect", path], 0, "nothing of this is proved"),
+        (["verify", path], 1, "nothing of this is proved"),
+        (["verify", path, "--sender", held.uni.paths.identity], 0, f"signed by {UNI}"),
+        (["verify", path, "--sender", held.lancs.paths.identity], 4, ""),
+        (["--site", held.lancs.paths.root, "verify", path], 0, f"signed by {UNI}"),
+    ):
+        assert main.run([str(word) for word in command], clock=held.clock) == expected, command
+        said = capsys.readouterr().out
+        assert proof in said
+        assert ("A. Hussain" in said) is bool(proof)
+    path.write_bytes(path.read_bytes().replace(b'"sig":"', b'"sig":"AAAA', 1))
+    assert main.run(["verify", str(path), "--sender", str(held.uni.paths.identity)], clock=held.clock) == 3
 
 
 def test_what_a_purge_had_destroyed_is_counted_apart(world: World) -> None:
