@@ -417,7 +417,7 @@ def _requests(site: OpenSite, now: datetime) -> Iterator[RequestStatus]:
         windows = tuple(
             _window(
                 item,
-                min(request.closes(item, agreement), *over),
+                min([request.closes(item, agreement), *over]),
                 agreement,
                 now,
                 is_used=item.first in used,
