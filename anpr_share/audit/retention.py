@@ -80,18 +80,13 @@ def findings(case: Case, found: Iterable[DayRecord]) -> Iterator[Finding]:
     yield from _of_disk(case)
 
 
-_OF_STATE: Final = {
-    "overdue": "held-too-long",
-    "due": "due-now",
-    "late": "destroyed-late",
-    "unlogged": "gone-unlogged",
+_OF_STATE: Final[dict[DayState, tuple[str, str]]] = {
+    "overdue": ("held-too-long", "held since"),
+    "due": ("due-now", "due since"),
+    "late": ("destroyed-late", "due on"),
+    "unlogged": ("gone-unlogged", "due on"),
 }
-_WORDS: Final = {
-    "overdue": "held since",
-    "due": "due since",
-    "late": "due on",
-    "unlogged": "due on",
-}
+"""The finding that a state is, and how it is said when the day was due."""
 
 
 def _of_days(case: Case, found: Iterable[DayRecord]) -> Iterator[Finding]:
@@ -100,13 +95,14 @@ def _of_days(case: Case, found: Iterable[DayRecord]) -> Iterator[Finding]:
         together[item.state, item.agreement, item.source, item.table].append(item)
     for (state, agreement, source, table), items in sorted(together.items()):
         if state in _OF_STATE:
+            code, since = _OF_STATE[state]
             due = min(item.due for item in items)
             text = (
                 f"{agreement}: {table} of {source}, {_days([item.day for item in items])}, "
-                f"{_WORDS[state]} {due:%Y-%m-%d %H:%M} UTC"
+                f"{since} {due:%Y-%m-%d %H:%M} UTC"
             )
             lines = tuple(sorted({item.line for item in items if item.line is not None}))
-            yield finding(_OF_STATE[state], case.site, text, lines)
+            yield finding(code, case.site, text, lines)
 
 
 def _of_keys(case: Case) -> Iterator[Finding]:

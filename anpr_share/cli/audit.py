@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command
-from anpr_share.cli.opening import document
+from anpr_share.cli.opening import document, site_root
 from anpr_share.wording import spoken_name
 
 if TYPE_CHECKING:
@@ -65,14 +64,10 @@ def audit(
 
 def _evidence(invocation: Invocation, path: Path | None, passphrase: bytes | None) -> Evidence:
     """The evidence of one source: a site, or a file that one exported; without a path, of the site here."""
-    from anpr_share.cli.opening import SITE_VARIABLE
-    from anpr_share.site.layout import find_site, require_site
+    from anpr_share.site.layout import require_site
     from anpr_share.work import auditing
 
     if path is not None and not path.is_dir():
         return auditing.read_export(path)
-    if path is None:
-        root = find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
-    else:
-        root = require_site(path, f"{spoken_name(path)} is no site")
+    root = site_root(invocation) if path is None else require_site(path, f"{spoken_name(path)} is no site")
     return auditing.look(root, invocation.clock, passphrase)

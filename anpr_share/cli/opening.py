@@ -24,15 +24,21 @@ SITE_VARIABLE = "ANPR_SHARE_SITE"
 _MAX_DOCUMENT = 16 * 1024 * 1024
 
 
+def site_root(invocation: Invocation) -> Path:
+    """The directory of the site of this call. Raises :class:`UsageError` if there is none."""
+    from anpr_share.site.layout import find_site
+
+    return find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
+
+
 @contextmanager
 def opened(invocation: Invocation, *, unlock: bool = True, expire: bool = True) -> Iterator[OpenSite]:
     """The site of this call. With ``unlock`` its passphrase is asked for, and with ``expire`` what has expired is
     destroyed first; what only looks, and needs none, changes nothing. What a killed command lost is told.
     """
-    from anpr_share.site.layout import find_site
     from anpr_share.site.opened import OpenSite
 
-    root = find_site(invocation.site, os.environ.get(SITE_VARIABLE), Path.cwd())
+    root = site_root(invocation)
     passphrase = invocation.passphrase() if unlock else None
     with OpenSite.open(root, passphrase=passphrase, clock=invocation.clock, actor=invocation.actor) as site:
         if site.restored:

@@ -168,7 +168,7 @@ def accept(connection: Connection, vault: Vault, record: AcceptedAgreement) -> N
 
 def close(connection: Connection, vault: Vault, identifier: str, at: datetime) -> None:
     """Mark an agreement as closed, inside the caller's transaction: no version replaces the one in force any more."""
-    put(connection, replace(_held(connection, vault, identifier), closed_at=at), vault)
+    put(connection, replace(require(connection, vault, identifier), closed_at=at), vault)
 
 
 def key_destroyed_at(connection: Connection, vault: Vault | None, identifier: str) -> datetime | None:
@@ -180,10 +180,11 @@ def key_destroyed_at(connection: Connection, vault: Vault | None, identifier: st
 def mark_key_destroyed(connection: Connection, vault: Vault, identifier: str, at: datetime) -> None:
     """Record that the linkage key is gone for good, inside the caller's transaction. The first time is kept."""
     if key_destroyed_at(connection, vault, identifier) is None:
-        put(connection, replace(_held(connection, vault, identifier), key_destroyed_at=at), vault)
+        put(connection, replace(require(connection, vault, identifier), key_destroyed_at=at), vault)
 
 
-def _held(connection: Connection, vault: Vault, identifier: str) -> AcceptedAgreement:
+def require(connection: Connection, vault: Vault | None, identifier: str) -> AcceptedAgreement:
+    """The version of an agreement that is in force. Raises :class:`PolicyError` if none was accepted."""
     held = agreement(connection, vault, identifier)
     if held is None:
         raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")

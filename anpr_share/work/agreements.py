@@ -417,10 +417,7 @@ def _record(site: OpenSite, identifier: str | None) -> catalogue.AcceptedAgreeme
                 f"this site has {len(every)} agreements", hint="name one: anpr-share agreement show lists them"
             )
         return every[0]
-    held = catalogue.agreement(site.db, site.vault, identifier)
-    if held is None:
-        raise PolicyError("this site has accepted no such agreement", hint="anpr-share agreement show lists them")
-    return held
+    return catalogue.require(site.db, site.vault, identifier)
 
 
 def require_accepted(site: OpenSite, digest: str, identifier: str, what: str) -> None:
