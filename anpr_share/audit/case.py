@@ -18,15 +18,18 @@ from anpr_share.audit.evidence import Evidence
 from anpr_share.audit.findings import Finding, finding
 from anpr_share.audit.ledger import Book
 from anpr_share.documents import agreement as agreements
+from anpr_share.documents import certificate as certificates
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import manifest as manifests
+from anpr_share.documents import notice as notices
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents import request as requests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import Manifest, Quality
-from anpr_share.documents.model import validate
+from anpr_share.documents.model import Role, validate
+from anpr_share.documents.notice import Notice
 from anpr_share.documents.receipt import Receipt
 from anpr_share.documents.request import Request
 from anpr_share.errors import VerificationError
@@ -35,7 +38,7 @@ from anpr_share.site.catalogue import Partner
 from anpr_share.site.ledger import Entry
 
 T = TypeVar("T")
-D = TypeVar("D", Request, Receipt)
+D = TypeVar("D", Request, Receipt, Notice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +117,18 @@ def case(evidence: Evidence) -> Case:
             reader.altered("the record of an agreement names another version than it holds")
         else:
             versions[known.id].append(Version(agreement, known.accepted_at, known.closed_at))
-    request = partial(_by_university, agreed, requests.parse)
+    request = partial(_signed_by, "university", agreed, requests.parse)
     asked = reader.documents("request", ((item.digest, item.envelope) for item in evidence.requests), request)
     signed = reader.documents("manifest", ((item.digest, item.envelope) for item in evidence.manifests), _manifest)
-    receipt = partial(_by_university, agreed, receipts.parse)
+    receipt = partial(_signed_by, "university", agreed, receipts.parse)
     told = reader.documents("receipt", ((item.digest, item.envelope) for item in evidence.receipts), receipt)
     loaded = [item for item in evidence.bundles if item.direction == "loaded"]
     loads = reader.documents("receipt", ((item.id, item.receipt or b"") for item in loaded), receipt, digests=False)
+    notice = partial(_signed_by, "police", agreed, notices.parse)
+    reader.documents("notice", ((item.digest, item.envelope) for item in evidence.notices), notice)
     reader.partners(evidence.partners)
     book = ledger.read(evidence)
+    reader.closings(evidence, book)
     return Case(
         evidence,
         book,
@@ -144,15 +150,18 @@ def _agreement(data: bytes) -> tuple[Agreement, Envelope]:
     return found, found.envelope
 
 
-def _by_university(
-    agreed: Mapping[str, tuple[Agreement, Envelope]], parse: Callable[[bytes], tuple[D, Envelope]], data: bytes
+def _signed_by(
+    role: Role,
+    agreed: Mapping[str, tuple[Agreement, Envelope]],
+    parse: Callable[[bytes], tuple[D, Envelope]],
+    data: bytes,
 ) -> tuple[D, Envelope]:
-    """What ``parse`` finds, if the university signed it that it gives as its sender."""
+    """What ``parse`` finds, if the party of this role signed it that it gives as its sender."""
     document, envelope = parse(data)
     known = agreed.get(document.agreement)
-    sender = None if known is None else known[0].identity(document.sender, "university")
+    sender = None if known is None else known[0].identity(document.sender, role)
     if sender is None:
-        raise VerificationError("its sender is no university of an agreement that was accepted here")
+        raise VerificationError(f"its sender is no {role} party of an agreement that was accepted here")
     dsse.verify(envelope, sender.signing)
     return document, envelope
 
@@ -217,6 +226,25 @@ class _Reader:
                 continue
             if (identity.site, identity.fingerprint) != (item.id, item.fingerprint):
                 self.altered(f"the record of partner {item.id} names another identity than it holds")
+
+    def closings(self, evidence: Evidence, book: Book) -> None:
+        """Tell of agreements that were closed otherwise than their certificates and the ledger say."""
+        logged = {entry.details.get("certificate") for entry in book.about("agreement-closed")}
+        certified: dict[str, datetime] = {}
+        for item in evidence.certificates:
+            try:
+                found, envelope = certificates.parse(item.envelope)
+                dsse.verify(envelope, evidence.identity.signing)
+            except VerificationError as error:
+                self.altered(f"the certificate of {item.agreement} does not hold: {error.message}")
+                continue
+            if envelope.digest not in logged:
+                self.altered(f"no line of the ledger tells of the certificate of {item.agreement}")
+            certified[found.agreement_id] = found.created
+        recorded = {item.id: item.closed_at for item in evidence.agreements if item.closed_at is not None}
+        for name in sorted(certified.keys() | recorded.keys()):
+            if certified.get(name) != recorded.get(name):
+                self.altered(f"{name} is recorded as closed otherwise than its certificate says")
 
     def qualities(self, bundles: Iterable[holdings.Bundle]) -> Iterator[tuple[str, Quality]]:
         for item in bundles:

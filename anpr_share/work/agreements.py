@@ -315,6 +315,7 @@ def accept_key(site: OpenSite, data: bytes) -> KeyResult:
         )
     partners.require_pinned(site, share.sender)
     dsse.verify(envelope, sender.signing)
+    partners.require_past(share.created, site.now(), "the key share")
     if share.recipient != site.identity.fingerprint:
         raise PolicyError(
             "the key share is for another force",

@@ -64,7 +64,7 @@ def read_export(path: Path) -> Evidence:
 
 def export_ledger(site: OpenSite, out: Path) -> LedgerExport:
     """Write the evidence of a site to a new file. Raises :class:`StorageError`."""
-    evidence = _records(site, site.now)
+    evidence = _records(site, site.system_time)
     # Where its extracts lie is the force's own affair; that they are there can only be seen at the site.
     named = tuple(replace(item, path=spoken_name(Path(item.path))) for item in evidence.registered)
     new_file(out, encode(replace(evidence, source="ledger", registered=named)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from anpr_share.documents.model import write
 from anpr_share.site import database
 from anpr_share.site.ledger import Ledger
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import auditing, notifying, purging, reading, receipting
+from anpr_share.work import auditing, closing, notifying, purging, reading, receipting
 from tests.support.exchange import DAYS, LANCS, NOW, PASSPHRASE, READS, TARGETS, UNI, WYP, World, settled, swift
 
 FIRST_DUE = datetime(2026, 10, 12, 23, tzinfo=UTC)  # 12 days after 1 October, at midnight in London
@@ -83,7 +83,7 @@ def forged(world: World, event: str, details: dict[str, str]) -> list[Evidence]:
 def purged(world: World, when: datetime) -> None:
     world.clock.now = when
     world.close()
-    with closing(OpenSite.open(world.root / UNI, clock=world.clock)) as site:
+    with contextlib.closing(OpenSite.open(world.root / UNI, clock=world.clock)) as site:
         purging.purge(site)
 
 
@@ -455,4 +455,32 @@ def test_a_leap_is_measured_from_the_last_line_that_counts(held: World) -> None:
         held.clock.now = NOW + days * DAY
         reading.scan(held.uni, "targets", purpose="counting", agreement="brief").collect()
     [leap] = [item for item in judged(evidence(held, UNI)).findings if item.rule.code == "clock-leapt"]
-    assert (leap.text, len(leap.lines)) == ("2 lines written up to 45 days after the last one that counts", 2)
+    assert (leap.text, len(leap.lines)) == ("2 lines, up to 45 days after the last one before", 2)
+
+
+def test_a_closing_is_held_against_its_certificate_and_its_line(held: World) -> None:
+    closing.close(held.uni, "brief", None)
+    [uni] = evidence(held, UNI)
+    assert codes([uni]) == set()
+    [certificate] = uni.certificates
+    opened = tuple(replace(item, closed_at=None) for item in uni.agreements)
+    later_on = tuple(replace(item, closed_at=NOW + DAY) if item.closed_at else item for item in uni.agreements)
+    for changed in (
+        replace(uni, certificates=()),
+        replace(uni, certificates=(replace(certificate, envelope=certificate.envelope[:-1]),)),
+        replace(uni, agreements=opened),
+        replace(uni, agreements=later_on),
+        replace(uni, lines=uni.lines[:4], checkpoints=uni.checkpoints[:1]),
+    ):
+        assert "record-altered" in codes([changed])
+
+
+def test_a_notice_that_its_force_did_not_sign_is_told(held: World) -> None:
+    notice = held.free("notice.json")
+    notifying.recall(held.lancs, "brief", UNI, "reads", [DAYS[0].isoformat()], "a wrong clock", notice)
+    [lancs] = evidence(held, LANCS)
+    assert codes([lancs]) == set()
+    [known] = lancs.notices
+    data = dsse.parse(known.envelope, "notice")
+    foreign = dsse.sign("notice", data.payload, held.wyp.signing_key).encode()
+    assert "record-altered" in codes([replace(lancs, notices=(replace(known, envelope=foreign),))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -24,12 +24,13 @@ from anpr_share.errors import (
     UsageError,
     VerificationError,
 )
+from anpr_share.periods import CREATED_TOLERANCE, utc_text
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.site import catalogue, holdings, publication
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements, partners
 from tests.support.documents import Fields, changed
-from tests.support.exchange import AGREEMENT, LANCS, ROLES, UNI, WYP, World, refuse, terms
+from tests.support.exchange import AGREEMENT, LANCS, NOW, ROLES, UNI, WYP, World, refuse, terms
 
 SECRET = bytes(range(32))
 
@@ -349,6 +350,7 @@ def test_the_share_of_one_force_is_no_use_to_another_or_to_a_university(world: W
         ("agreement", "ab" * 32, PolicyError, "another version"),
         ("agreement_id", "nothing", PolicyError, "no such agreement"),
         ("sender", "ab" * 32, PolicyError, "not come from a police party"),
+        ("created", utc_text(NOW + CREATED_TOLERANCE + timedelta(seconds=1)), PolicyError, "made in the future"),
         ("key_check", "0" * 16, VerificationError, "not the one"),
         ("sealed", dsse.to_base64(bytes(1200)), VerificationError, "does not open"),
         ("format", 2, FormatError, "format"),
