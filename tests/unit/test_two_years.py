@@ -77,7 +77,7 @@ def _last_that_exists(year: int, month: int, day: int) -> date:
 
 
 STORIES = {
-    "two years": Story("P12M", date(2027, 9, 6), 104, date(2029, 12, 31), range(8, 40), whole=28, late=7),
+    "two years": Story("P12M", date(2027, 9, 6), 104, date(2029, 12, 31), range(8, 40), whole=91, late=28),
     "ninety days": Story("P90D", date(2027, 11, 29), 19, date(2029, 12, 31), range(9, 25), whole=14, late=2),
     "a month, and the end": Story("P1M", date(2027, 12, 27), 15, date(2028, 4, 2), range(13, 34), 7, 1, "P10D", 25),
 }
@@ -171,7 +171,7 @@ class Life:
                 frame.collect()
             return
         if expected and self.today.toordinal() % self.story.whole:
-            until = expected[0][1] + 3 * DAY
+            until = expected[0][1] + 2 * DAY
             frame = frame.filter(pl.col("day") < until)
             assert sorted(frame.collect().rows()) == [row for row in expected if row[1] < until], self.world.clock.now
             return
@@ -213,7 +213,7 @@ def reads_of(force: str, day: date) -> list[Row]:
 def world() -> Iterator[World]:
     """Nothing yet, in memory where a directory is: thousands of transactions would wait for a disk.
 
-    Public keys are checked once each: a request has many, and is read again at every purge.
+    Public keys are checked once each: a request has many, and is read again for every bundle.
     """
     memory = Path("/dev/shm")
     with (
