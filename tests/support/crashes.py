@@ -1,6 +1,6 @@
 """A program that the crash and disk tests start: commands, a fault at every one of their writes, one more run each.
 
-    python -m tests.support.crashes KIND FIRST EVERY BELOW JOB=TEMPLATE…
+    python -m tests.support.crashes KIND EVERY BELOW JOB=TEMPLATE…
 
 prints a JSON object: of each command, how many faults there were and how often each outcome came about; and everything
 that was wrong. What the commands are and what must be true after them: `tests.support.jobs`.
@@ -120,15 +120,15 @@ def ready(job: Job, folder: Path, template: Path) -> World:
 
 
 def drive(
-    name: str, kind: Kind, folder: Path, template: Path, *, first: int, every: int, below: str | None
+    name: str, kind: Kind, folder: Path, template: Path, *, every: int, below: str | None
 ) -> tuple[Counter[str], list[str]]:
-    """Let the fault happen at the ``first`` write and each ``every``-th one after it, in turn."""
+    """Let the fault happen at the first write and each ``every``-th one after it, in turn."""
     job = JOBS[name]
     start_from = ready(job, folder, template)
     lines = logged(start_from, job)
     outcomes: Counter[str] = Counter()
     wrongs: list[str] = []
-    at, reached = first - every, True
+    at, reached = 1 - every, True
     while reached:
         at += every
         assert at < _LIMIT, "the command never comes to its end"
@@ -177,7 +177,7 @@ def orphan(folder: Path, template: Path) -> tuple[Counter[str], list[str]]:
     return Counter({outcome: 1}), []
 
 
-def start(*names: str, kind: str, first: int = 1, every: int = 1, below: str | None = None) -> Told:
+def start(*names: str, kind: str, every: int = 1, below: str | None = None) -> Told:
     """Run this module as a program of its own, and hand back what it printed. For tests.
 
     With ``ANPR_SHARE_EVERY_WRITE`` in the environment no write is passed over.
@@ -186,7 +186,7 @@ def start(*names: str, kind: str, first: int = 1, every: int = 1, below: str | N
         every = 1
     jobs = [f"{name}={sites.template(JOBS[name].stage)}" for name in names]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.crashes", kind, str(first), str(every), below or "", *jobs],
+        [sys.executable, "-m", "tests.support.crashes", kind, str(every), below or "", *jobs],
         capture_output=True,
         text=True,
         check=False,
@@ -198,7 +198,7 @@ def start(*names: str, kind: str, first: int = 1, every: int = 1, below: str | N
     return Told(**told)
 
 
-def main(kind: str, first: str, every: str, below: str, *jobs: str) -> None:
+def main(kind: str, every: str, below: str, *jobs: str) -> None:
     """Print what there is to say about some commands and one kind of fault."""
     told = Told()
     with tempfile.TemporaryDirectory(dir=faults.memory()) as temporary:
@@ -215,7 +215,6 @@ def main(kind: str, first: str, every: str, below: str, *jobs: str) -> None:
                     cast("Kind", kind),
                     folder,
                     Path(template),
-                    first=int(first),
                     every=int(every),
                     below=below or None,
                 )

@@ -35,7 +35,7 @@ class Job:
 
 def logged(made: World, job: Job) -> int:
     """How often the ledger has the event of a job; looking changes nothing, nor does it recover anything."""
-    if not (made.root / job.site / "site.toml").is_file():
+    if job.event is None or not (made.root / job.site / "site.toml").is_file():
         return 0
     sql = "SELECT count(*) FROM ledger WHERE json_extract(CAST(line AS TEXT), '$.event') = ?"
     return int(table(made, job.site, sql, job.event)[0][0])

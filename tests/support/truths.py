@@ -48,9 +48,11 @@ def require(condition: object, what: str) -> None:
 
 def table(made: World, site: str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     """Rows of a site's databases, read beside the program."""
-    connection = sqlite3.connect(made.root / site / "site.db")
+    # Never made by looking: of a file that SQLite makes the modes are not ours.
+    places = {name: f"{(made.root / site / name).as_uri()}?mode=rw" for name in ("site.db", "keys.db")}
+    connection = sqlite3.connect(places["site.db"], uri=True)
     try:
-        connection.execute("ATTACH ? AS keys", (str(made.root / site / "keys.db"),))
+        connection.execute("ATTACH ? AS keys", (places["keys.db"],))
         return connection.execute(sql, parameters).fetchall()
     finally:
         connection.close()
