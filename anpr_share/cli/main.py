@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 import typer
+from typer.core import TyperGroup
 
 from anpr_share import __version__
 from anpr_share.cli import (
@@ -61,6 +62,12 @@ def _version(asked: bool | None) -> None:  # noqa: FBT001 # typer calls it so
         raise typer.Exit
 
 
+@functools.cache
+def parser() -> TyperGroup:
+    """The whole tree of commands, built once: the demonstration alone runs forty of them in one process."""
+    return typer.main.get_group(_program())
+
+
 def _program() -> typer.Typer:
     program = typer.Typer(
         name=NAME,
@@ -97,7 +104,7 @@ def run(argv: Sequence[str], *, clock: Callable[[], datetime] = system_clock) ->
         clock: where commands take the time from.
     """
     arguments = list(argv) or ["--help"]
-    program = typer.main.get_command(_program())
+    program = parser()
     try:
         invocation = Invocation(clock=clock, run=functools.partial(run, clock=clock))
         with program.make_context(NAME, [*arguments], obj=invocation) as ctx:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from anpr_share.cli import main
 from tests.support import sites
@@ -176,7 +175,7 @@ def commands(found: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def test_every_command_is_in_the_table() -> None:
-    assert set(HAPPY) == set(commands(typer.main.get_command(main._program())))
+    assert set(HAPPY) == set(commands(main.parser()))
 
 
 @pytest.mark.parametrize("name", [name for name in HAPPY if name not in SLOW])

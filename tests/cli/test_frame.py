@@ -63,6 +63,7 @@ def run(monkeypatch: pytest.MonkeyPatch, calls: list[Invocation]) -> Run:
             program.add_typer(nest, rich_help_panel="Site")
 
     monkeypatch.setattr(main, "MODULES", (Module,))
+    monkeypatch.setattr(main, "parser", main.parser.__wrapped__)  # not the tree that other tests have built
 
     def call(*argv: str, error: BaseException | None = None) -> int:
         if error is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from anpr_share.cli import main
 
@@ -23,7 +22,7 @@ def tree(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield from tree(item, (*path, name))
 
 
-EVERYTHING = dict(tree(typer.main.get_command(main._program())))
+EVERYTHING = dict(tree(main.parser()))
 COMMANDS = {name: found for name, found in EVERYTHING.items() if not hasattr(found, "commands")}
 GROUPS = {name: found for name, found in EVERYTHING.items() if hasattr(found, "commands")}
 

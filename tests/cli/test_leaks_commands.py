@@ -11,7 +11,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import typer
 from typer.core import TyperGroup
 
 from anpr_share.cli import main
@@ -27,7 +26,7 @@ FORCE = "lancashire-police"
 
 def commands() -> list[str]:
     """The names of all commands, as they are typed."""
-    return sorted(_names(typer.main.get_command(main._program()), ""))
+    return sorted(_names(main.parser(), ""))
 
 
 def _names(found: object, before: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from anpr_share import errors
 from anpr_share.cli import main
@@ -33,7 +32,7 @@ def commands(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
         yield from commands(command, (*path, name))
 
 
-COMMANDS = dict(commands(typer.main.get_command(main._program())))
+COMMANDS = dict(commands(main.parser()))
 
 
 def test_every_command_has_its_section_and_nothing_else_has() -> None:

@@ -8,7 +8,6 @@ that was wrong. What the commands are and what must be true after them: `tests.s
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import json
@@ -23,8 +22,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
-
-import typer
 
 import anpr_share
 from anpr_share.cli import main as main_module
@@ -89,8 +86,7 @@ def prepare(made: World) -> None:
     for module in pkgutil.walk_packages(anpr_share.__path__, "anpr_share."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    main_module._program = functools.cache(main_module._program)
-    typer.main.get_command = functools.cache(typer.main.get_command)
+    main_module.parser()
     known: dict[tuple[Any, ...], bytes] = {}
     stretch = sites._stretch
 
