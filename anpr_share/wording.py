@@ -62,6 +62,13 @@ def spoken_name(path: PurePath) -> str:
     return name
 
 
+def spoken_path(path: PurePath) -> str:
+    """Where a file lies, for whoever must find it on this machine; its name alone if a folder may identify somebody."""
+    name = spoken_name(path)
+    safe = all(part.isprintable() and not may_identify(part) for part in path.parent.parts)
+    return str(path) if name == path.name and safe else name
+
+
 def _holds_a_plate(text: str) -> bool:
     found = _WORD.findall(text)
     if any(_GLUED.search(word.upper()) for word in found):

@@ -31,7 +31,7 @@ from anpr_share.site.ledger import operating_system_account
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
 from anpr_share.site.vault import destroy_secret, secret_names
-from anpr_share.wording import spoken_name
+from anpr_share.wording import spoken_path
 from anpr_share.work import agreements, heads, receipting
 from anpr_share.work.erasing import delete_registered, is_ours, remove_erased
 from anpr_share.work.purging import DueDay, days_of, destroy_days, destroy_windows
@@ -97,7 +97,7 @@ def close(
         day_of(document.created, agreement.zone),
         agreement.terms.ends,
         again,
-        tuple(spoken_name(Path(name)) for name in held.elsewhere),
+        tuple(spoken_path(Path(name)) for name in held.elsewhere),
         path,
     )
 

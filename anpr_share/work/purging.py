@@ -28,7 +28,7 @@ from anpr_share.site import catalogue, holdings
 from anpr_share.site.holdings import DeletionReason, KeyPlace
 from anpr_share.site.ledger import CLOCK_CONFIRMED, Details
 from anpr_share.site.opened import OpenSite
-from anpr_share.wording import spoken_name
+from anpr_share.wording import spoken_name, spoken_path
 from anpr_share.work.erasing import delete_registered, erase, is_ours, leaves_files, remove_erased
 
 _LONGEST: Final = Duration(months=periods.MAX_MONTHS)
@@ -204,7 +204,7 @@ class _Due:
             self.later,
             len(self.windows),
             tuple(spoken_name(Path(path)) for path in self.files),
-            tuple(spoken_name(Path(path)) for path in self.elsewhere),
+            tuple(spoken_path(Path(path)) for path in self.elsewhere),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -15,7 +15,7 @@ from anpr_share.errors import AnprShareError, StorageError, UsageError
 from anpr_share.files import open_regular, recorded
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import load_profile
-from anpr_share.wording import spoken_name
+from anpr_share.wording import spoken_name, spoken_path
 from anpr_share.work.inspecting import inspect
 
 READS = load_profile("plain-reads")
@@ -104,3 +104,16 @@ def test_a_name_that_is_not_utf_8_cannot_be_recorded() -> None:
     assert recorded(Path("/folder/café.csv")) == "/folder/café.csv"
     with pytest.raises(UsageError, match="not UTF-8: rename it"):
         recorded(Path(os.fsdecode(b"/folder/\xff.csv")))
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("extracts/october/reads.csv", "extracts/october/reads.csv"),
+        ("extracts/AB12CDE/reads.csv", "reads.csv"),
+        ("extracts/a\x1b[2J/reads.csv", "reads.csv"),
+        ("extracts/october/AB12CDE.csv", "the file"),
+    ],
+)
+def test_a_path_is_told_whole_only_if_no_folder_of_it_may_identify_somebody(path: str, told: str) -> None:
+    assert spoken_path(PurePosixPath(path)) == told

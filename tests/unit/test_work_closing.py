@@ -20,6 +20,7 @@ from anpr_share.errors import LockedError, PolicyError, StorageError, UsageError
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.vault import secret_names
+from anpr_share.wording import spoken_path
 from anpr_share.work import agreements, closing, loading, purging, reading, receipting, requesting, status
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, PLATES, TARGETS, UNI, WYP, World
 
@@ -384,7 +385,7 @@ def test_a_forces_files_go_from_its_own_directories_and_others_are_named_until_t
     assert bundle.exists()
     said = capsys.readouterr().out
     assert "1 deleted, 1 elsewhere" in said
-    assert f"overdue: {bundle.name} lies outside of this site" in said
+    assert f"overdue: {spoken_path(bundle)} lies outside of this site" in said
     assert world.events(LANCS)[-3:] == ["linkage-key-destroyed", "erasure", "agreement-closed"]
     world.close()
     assert [world.cli(LANCS, *words) for words in (["purge"], ["status"], ["close", AGREEMENT])] == [1, 1, 1]

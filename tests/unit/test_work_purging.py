@@ -13,6 +13,7 @@ from anpr_share.documents import request as requests
 from anpr_share.errors import PolicyError, StorageError
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
+from anpr_share.wording import spoken_path
 from anpr_share.work import erasing, exporting, purging, reading, receipting
 from anpr_share.work.erasing import leaves_files
 from tests.support.exchange import DAYS, LANCS, NOW, TARGETS, UNI, World, reads_input, silent
@@ -319,7 +320,7 @@ def test_a_forces_files_go_from_its_inbox_and_outbox_and_others_are_named(world:
     world.clock.now = FIRST_DUE
     with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
         result = purging.purge(locked)
-        assert (result.files, result.elsewhere) == (("extract.csv",), (bundle.name,))
+        assert (result.files, result.elsewhere) == (("extract.csv",), (spoken_path(bundle),))
         assert [Path(item.path) for item in holdings.registered(locked.db, None)] == [bundle]
     assert not inside.exists()
     assert bundle.exists()
@@ -340,11 +341,11 @@ def test_a_name_that_is_used_again_after_its_time_is_another_file(world: World) 
 
     exported(DAYS[0])
     world.clock.now = FIRST_DUE
-    assert "weekly.csv" in purging.purge(world.lancs).elsewhere
+    assert spoken_path(extract) in purging.purge(world.lancs).elsewhere
     exported(date(2026, 10, 11))
-    assert "weekly.csv" not in purging.purge(world.lancs).elsewhere
+    assert spoken_path(extract) not in purging.purge(world.lancs).elsewhere
     world.clock.now += 11 * EACH
-    assert "weekly.csv" in purging.purge(world.lancs).elsewhere
+    assert spoken_path(extract) in purging.purge(world.lancs).elsewhere
 
 
 def test_a_link_leads_no_deletion_out_of_the_inbox(world: World, tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ def test_a_directory_in_place_of_a_file_is_named_and_stops_nothing(world: World)
     world.clock.now = FIRST_DUE
     with OpenSite.open(world.root / LANCS, clock=world.clock) as locked:
         result = purging.purge(locked)
-    assert (result.files, result.elsewhere) == (("b.csv",), ("a.csv",))
+    assert (result.files, result.elsewhere) == (("b.csv",), ("inbox/a.csv",))
     assert not inside.exists()
     assert world.events(LANCS)[-2:] == ["erasure", "purge"]
 
