@@ -93,7 +93,10 @@ def _directories(store: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str
 
     A link is none: whatever is planted in the store shall not lead a deletion out of it.
     """
-    with os.scandir(store.joinpath(*above)) as found:
+    directory = store.joinpath(*above)
+    if not directory.is_dir():
+        return  # a site that was restored may have no store yet
+    with os.scandir(directory) as found:
         for item in found:
             if item.is_dir(follow_symlinks=False):
                 place = (*above, item.name)
