@@ -28,8 +28,7 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.manifest import Manifest, Quality
-from anpr_share.documents.model import Role, validate
-from anpr_share.documents.notice import Notice
+from anpr_share.documents.model import Addressed, Role, validate
 from anpr_share.documents.receipt import Receipt
 from anpr_share.documents.request import Request
 from anpr_share.errors import VerificationError
@@ -38,7 +37,7 @@ from anpr_share.site.catalogue import Partner
 from anpr_share.site.ledger import Entry
 
 T = TypeVar("T")
-D = TypeVar("D", Request, Receipt, Notice)
+D = TypeVar("D", bound=Addressed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,11 +201,11 @@ def accounts(cases: Sequence[Case], days: Iterable[DayRecord]) -> tuple[Account,
             sent = bundle.direction == "exported"
             ends = (case.site, bundle.partner) if sent else (bundle.partner, case.site)
             about.setdefault(bundle.id, (bundle.agreement, *ends))
-        here = _held_figures(case, lost) if case.evidence.identity.role == "university" else _told_figures(case)
+        ours = case.evidence.identity.role == "university"
+        here = _held_figures(case, lost) if ours else _told_figures(case)
         for place, figures in here.items():
             # What the force itself counted goes before the copy that came with the bundle, and what the university
             # itself did before what it told.
-            ours = case.evidence.identity.role == "university"
             more = {name: number for name, number in figures.items() if (name == "exported") != ours}
             known[place] = figures | known[place] | more
     return tuple(_account(place, about[place[0]], figures) for place, figures in sorted(known.items()))

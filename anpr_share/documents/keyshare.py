@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.keys import sealing_info
-from anpr_share.documents.model import Base64, Document, FormatVersion, Hex256, Identifier, LedgerHead, UtcTime, read
+from anpr_share.documents.model import Addressed, Base64, LedgerHead, read
 
 KIND = "key-share"
 _MAX_BYTES = 64 * 1024
@@ -16,15 +16,9 @@ _MAX_BYTES = 64 * 1024
 KeyCheck = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
-class KeyShare(Document):
+class KeyShare(Addressed):
     """The payload of a key share."""
 
-    format: FormatVersion
-    agreement: Hex256
-    agreement_id: Identifier
-    sender: Hex256
-    recipient: Hex256
-    created: UtcTime
     key_check: KeyCheck
     sealed: Base64
     head: LedgerHead

@@ -158,6 +158,17 @@ class LedgerHead(Document):
     hash: Hex256
 
 
+class Addressed(Document):
+    """What every document from one party of an agreement to another begins with; ``sender`` is who must have signed."""
+
+    format: FormatVersion
+    agreement: Hex256
+    agreement_id: Identifier
+    sender: Hex256
+    recipient: Hex256
+    created: UtcTime
+
+
 class WindowTerms(Document):
     """The first and last capture day of a window, both included: at most 3660 days."""
 

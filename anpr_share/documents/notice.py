@@ -14,14 +14,12 @@ from anpr_share.documents import envelope as dsse
 from anpr_share.documents.keys import sealing_info
 from anpr_share.documents.manifest import DayName, TableName
 from anpr_share.documents.model import (
+    Addressed,
     Base64,
     Document,
     FormatVersion,
-    Hex256,
-    Identifier,
     LedgerHead,
     ShortText,
-    UtcTime,
     read,
     read_payload,
 )
@@ -62,15 +60,9 @@ class NoticeContent(Document):
     erase: None
 
 
-class Notice(Document):
+class Notice(Addressed):
     """The payload of a notice. ``sealed`` is its content, sealed to the recipient's identity."""
 
-    format: FormatVersion
-    agreement: Hex256
-    agreement_id: Identifier
-    sender: Hex256
-    recipient: Hex256
-    created: UtcTime
     sealed: Base64
     head: LedgerHead
 

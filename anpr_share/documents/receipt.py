@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.manifest import DayName, TableName
 from anpr_share.documents.model import (
+    Addressed,
     BundleId,
     Count,
     Document,
-    FormatVersion,
     Hex256,
-    Identifier,
     LedgerHead,
     UtcTime,
     read,
@@ -76,19 +75,13 @@ class Answered(Document):
     at: UtcTime
 
 
-class Receipt(Document):
+class Receipt(Addressed):
     """The payload of a receipt.
 
     ``scope`` is ``bundle`` or ``notice`` where it answers one, and ``all`` where it reports everything that no receipt
     of that scope had: what such a one does not say is deleted is held.
     """
 
-    format: FormatVersion
-    agreement: Hex256
-    agreement_id: Identifier
-    sender: Hex256
-    recipient: Hex256
-    created: UtcTime
     scope: Literal["bundle", "notice", "all"]
     loaded: tuple[Loaded, ...]
     refused: tuple[Refused, ...]

@@ -12,13 +12,9 @@ from pydantic import Field, model_validator
 from anpr_share.documents import canonical
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.model import (
-    Document,
+    Addressed,
     EncryptionPublic,
-    FormatVersion,
-    Hex256,
-    Identifier,
     LedgerHead,
-    UtcTime,
     WindowTerms,
     read,
 )
@@ -41,15 +37,9 @@ class RequestedWindow(WindowTerms):
     key: EncryptionPublic
 
 
-class Request(Document):
+class Request(Addressed):
     """The payload of a request."""
 
-    format: FormatVersion
-    agreement: Hex256
-    agreement_id: Identifier
-    sender: Hex256
-    recipient: Hex256
-    created: UtcTime
     windows: Annotated[tuple[RequestedWindow, ...], Field(min_length=1, max_length=MAX_WINDOWS)]
     head: LedgerHead
 

@@ -1,7 +1,7 @@
 """What a site holds and has handed on: bundles, parts, days, their keys, and what was registered, refused and deleted.
 
 Guarantees: records of bundles, parts, held days, coverage, registrations, notices and partners' heads are authenticated
-(see :mod:`anpr_share.site.records`) and, but for parts, registrations and notices, sealed together (see
+(see :mod:`anpr_share.site.records`) and, but for parts and registrations, sealed together (see
 :mod:`anpr_share.site.sealing`); a day key and a one-time key open only in the place they were made for; taking a key
 out of ``keys.db`` is how data are deleted, needs no passphrase, and is one transaction with whatever else the caller
 records. A day is a date or ``undated``.

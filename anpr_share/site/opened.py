@@ -232,6 +232,11 @@ class OpenSite:
         """What the system clock shows, right or wrong, in whole seconds."""
         return self._clock().replace(microsecond=0)
 
+    def shown_time(self) -> datetime:
+        """The instant of what only looks: that of :meth:`reading`, also where that refuses a clock that is behind."""
+        now, latest = self.system_time().astimezone(UTC), self.ledger.latest_time()
+        return now if latest is None else max(now, latest)
+
     def reading(self, connection: Connection | None = None) -> Now:
         """The clock's reading: the instant to go by, whole seconds in UTC, and whether the clock has leapt.
 

@@ -19,7 +19,7 @@ from anpr_share.audit.evidence import RECORDS, Disk, Evidence, encode, of_record
 from anpr_share.audit.findings import AuditResult
 from anpr_share.audit.judge import judge
 from anpr_share.documents import agreement as agreements
-from anpr_share.errors import FormatError, LockedError, PolicyError, StorageError, VerificationError
+from anpr_share.errors import FormatError, LockedError, StorageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.periods import parse_day
 from anpr_share.site import holdings, publication, records
@@ -64,7 +64,7 @@ def read_export(path: Path) -> Evidence:
 
 def export_ledger(site: OpenSite, out: Path) -> LedgerExport:
     """Write the evidence of a site to a new file. Raises :class:`StorageError`."""
-    evidence = _records(site, site.system_time)
+    evidence = _records(site)
     # Where its extracts lie is the force's own affair; that they are there can only be seen at the site.
     named = tuple(replace(item, path=spoken_name(Path(item.path))) for item in evidence.registered)
     new_file(out, encode(replace(evidence, source="ledger", registered=named)))
@@ -88,17 +88,17 @@ def look(root: Path, clock: Clock, passphrase: bytes | None) -> Evidence:
                 proof = None
             except VerificationError as error:
                 altered = error.message
-        return _gather(site, clock, proof, altered)
+        return _gather(site, proof, altered)
 
 
-def _gather(site: OpenSite, clock: Clock, proof: OpenSite | None, altered: str | None) -> Evidence:
+def _gather(site: OpenSite, proof: OpenSite | None, altered: str | None) -> Evidence:
     """``proof`` is the same site opened with its passphrase, if it is known; ``altered`` says why it did not open.
 
     Raises :class:`StorageError` if other commands keep changing the site meanwhile.
     """
     for _ in range(_ATTEMPTS):
         version = _version(site.db)
-        evidence = _records(site, clock)
+        evidence = _records(site)
         disk = _disk(site, evidence)
         faults = [] if proof is None else list(_record_faults(proof))
         if _version(site.db) == version:
@@ -113,13 +113,13 @@ def _version(db: Connection) -> object:
     return db.row("PRAGMA main.data_version")
 
 
-def _records(site: OpenSite, clock: Clock) -> Evidence:
+def _records(site: OpenSite) -> Evidence:
     """All records as of one moment, unproved."""
     with _snapshot(site.db) as db:
         return Evidence(
             "site",
             site.identity,
-            _now(site, clock),
+            _now(site),
             **of_records(item for kind in RECORDS for item in _found(db, kind)),  # type: ignore[arg-type]
             keys=holdings.key_places(db),
             onetime=holdings.onetime_places(db),
@@ -148,17 +148,11 @@ def _found(db: Connection, kind: type[Record]) -> list[Record]:
         ) from None
 
 
-def _now(site: OpenSite, clock: Clock) -> datetime:
+def _now(site: OpenSite) -> datetime:
     try:
-        return site.now()
-    except PolicyError:
-        # The system clock is behind the ledger, whose last time is then the later of the two.
-        latest = site.ledger.latest_time()
-        if latest is None:
-            raise
-        return latest
+        return site.shown_time()
     except FormatError:
-        return clock().replace(microsecond=0)  # a line of the ledger is none: the judgement says so
+        return site.system_time()  # a line of the ledger is none: the judgement says so
 
 
 def _record_faults(proof: OpenSite) -> Iterator[str]:

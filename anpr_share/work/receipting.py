@@ -20,7 +20,6 @@ from anpr_share.documents.model import write
 from anpr_share.documents.receipt import Answered, Deleted, Loaded, Receipt, Refused
 from anpr_share.errors import PolicyError
 from anpr_share.files import storage_errors
-from anpr_share.periods import CREATED_TOLERANCE
 from anpr_share.site import catalogue, holdings, publication, records
 from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
@@ -178,11 +177,7 @@ def accept(site: OpenSite, data: bytes) -> ReceiptResult:
     dsse.verify(envelope, sender.signing)
     if receipt.recipient != site.identity.fingerprint:
         raise PolicyError("the receipt is for another force", hint="hand it to the force that it is for")
-    if receipt.created > site.now() + CREATED_TOLERANCE:
-        raise PolicyError(
-            "the receipt says that it was made in the future: one of the two clocks is wrong",
-            hint="compare this machine's clock with the university's",
-        )
+    partners.require_past(receipt.created, site.now(), "the receipt")
     agreement = agreements.recorded(site, receipt.agreement_id)
     party = partners.require_party(agreement, receipt.sender, "university", "the receipt")
     agreements.require_accepted(site, receipt.agreement, agreement.id, "the receipt")

@@ -154,12 +154,8 @@ def status(site: OpenSite) -> StatusResult:
         reading = site.reading()
         now, leapt = reading.instant, reading.leapt
     except PolicyError as error:
-        # The system clock is behind the ledger, whose last time is then the later of the two.
-        last = site.ledger.latest_time()
-        if last is None:
-            raise
         warnings.append(f"{error.message}; {error.hint}")
-        now, leapt = last, False
+        now, leapt = site.shown_time(), False
     keys = frozenset(holdings.key_places(site.db))
     found = tuple(
         _agreement(site, agreements.parse(item.envelope), keys, now, item.closed_at)

@@ -174,14 +174,19 @@ def test_a_day_that_needs_no_confirming_is_not_logged_as_confirmed(held: World) 
     assert "clock-confirmed" not in held.events(UNI)
 
 
-def test_a_run_that_died_before_the_files_went_is_finished_by_the_next(
-    held: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def die_before_the_files_go(held: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purge at the first day's time whose transaction is done and whose files are not."""
     held.clock.now = FIRST_DUE
     with monkeypatch.context() as patch:
         patch.setattr(purging, "remove_erased", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             purging.purge(held.uni)
+
+
+def test_a_run_that_died_before_the_files_went_is_finished_by_the_next(
+    held: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_before_the_files_go(held, monkeypatch)
     assert "2026-10-01" in files(held) - keys(held)
     held.clock.now += timedelta(minutes=1)
     assert purging.purge(held.uni).days == ()
@@ -270,11 +275,7 @@ def test_of_the_store_only_days_that_were_destroyed_are_looked_into(
 def test_a_link_in_the_store_leads_no_deletion_out_of_it(
     held: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, depth: int
 ) -> None:
-    held.clock.now = FIRST_DUE
-    with monkeypatch.context() as patch:
-        patch.setattr(purging, "remove_erased", lambda _: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            purging.purge(held.uni)
+    die_before_the_files_go(held, monkeypatch)
     place = held.uni.paths.store.joinpath(*("brief", "reads", "2026-10-01")[:depth])
     outside = tmp_path / "outside"
     place.rename(outside)
