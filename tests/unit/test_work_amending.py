@@ -12,6 +12,7 @@ from anpr_share.documents.draft import parse_draft
 from anpr_share.errors import PolicyError, UsageError
 from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
+from anpr_share.wording import spoken_path
 from anpr_share.work import agreements, amending, closing, partners, purging, reading, receipting, status
 from tests.support.exchange import AGREEMENT, LANCS, READS, TARGETS, UNI, WYP, World
 
@@ -191,6 +192,7 @@ def test_a_forces_registered_files_fall_due_by_the_new_terms(summer: World, caps
     inside.write_text("vrm,camera,captured_at\n", encoding="utf-8")
     july = [item for item in holdings.registered(site.db, site.vault) if item.day == FIRST]
     [extract] = [item for item in july if item.kind == "extract"]
+    [bundle] = [item for item in july if item.kind == "output"]
     with site.transaction():
         holdings.forget_registered(site.db, extract.path)
         records.put(site.db, replace(extract, path=str(inside)), site.vault)
@@ -201,7 +203,7 @@ def test_a_forces_registered_files_fall_due_by_the_new_terms(summer: World, caps
     said = capsys.readouterr().out
     assert not inside.exists()
     assert "deleted: july.csv" in said
-    assert "overdue: bundle.anpr.zip lies outside of this site" in said
+    assert f"overdue: {spoken_path(Path(bundle.path))} lies outside of this site" in said
     assert summer.cli(LANCS, "status") == 1
 
 
