@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -27,6 +27,7 @@ from pydantic import (
 
 from anpr_share.errors import FormatError, StorageError, UsageError
 from anpr_share.files import open_regular
+from anpr_share.periods import Duration
 from anpr_share.toml import read_toml
 
 MAX_PROFILE_BYTES = 64 * 1024
@@ -58,6 +59,15 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("names a column twice")
     return names
+
+
+def _zone_name(value: str) -> str:
+    try:
+        ZoneInfo(value)
+        pl.Series([_SAMPLE.replace(tzinfo=None)]).dt.replace_time_zone(value)
+    except (KeyError, ValueError, OSError, pl.exceptions.PolarsError):
+        raise ValueError("is not a time zone") from None
+    return value
 
 
 ColumnName = Annotated[str, AfterValidator(_column_name)]
@@ -149,13 +159,7 @@ class TimeColumn(DateColumn):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                ZoneInfo(value)
-                pl.Series([_SAMPLE.replace(tzinfo=None)]).dt.replace_time_zone(value)
-            except (KeyError, ValueError, OSError, pl.exceptions.PolarsError):
-                raise ValueError("is not a time zone") from None
-        return value
+        return value if value is None else _zone_name(value)
 
     @classmethod
     def _brings_back(cls, value: str) -> bool:
@@ -173,6 +177,43 @@ class TimeColumn(DateColumn):
         if self.format.endswith("Z") and self.timezone != "UTC":
             raise ValueError('a format that ends in Z needs timezone = "UTC"')
         return self
+
+
+StepName = Literal["readable", "offence", "convicted", "has-vrm", "whole-vrm", "victim", "window", "seen", "often"]
+STEPS: Final[tuple[StepName, ...]] = get_args(StepName)
+"""The steps of `feasibility`, in their usual order. What cannot be read is told first, whatever the order."""
+
+
+def _steps(steps: tuple[StepName, ...]) -> tuple[StepName, ...]:
+    if len(set(steps)) != len(steps):
+        raise ValueError("names a step twice")
+    return ("readable", *(step for step in steps if step != "readable"))
+
+
+def _limit(text: str) -> str:
+    try:
+        Duration.parse(text)
+    except FormatError as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+class FeasibilitySettings(_Model):
+    """What ``feasibility`` goes by: which offences are in scope, in which order steps are taken, how few is too few.
+
+    ``steps`` may leave out what a project does not ask for. ``offences`` are compared without case; all are in scope if
+    there are none. ``retention`` and ``timezone`` say which reads are still there. A vehicle needs ``min_reads`` reads,
+    a project ``vehicles_needed`` vehicles after ``paperwork_days`` days. Counts under ``small_below`` are not shared.
+    """
+
+    steps: Annotated[tuple[StepName, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_steps)] = STEPS
+    offences: Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=100)] | None = None
+    min_reads: Annotated[int, Field(ge=1, le=1000)] = 2
+    retention: Annotated[str, AfterValidator(_limit)] = "P12M"
+    timezone: Annotated[str, AfterValidator(_zone_name)] = "Europe/London"
+    vehicles_needed: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    paperwork_days: Annotated[int, Field(ge=0, le=365)] = 90
+    small_below: Annotated[int, Field(ge=5, le=1000)] = 10
 
 
 class Columns(_Model):
@@ -282,6 +323,7 @@ class TargetsProfile(Profile):
 
     table: Literal["targets"]
     columns: TargetsColumns
+    feasibility: FeasibilitySettings = FeasibilitySettings()
 
 
 class CamerasProfile(Profile):

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "anpr_share"
 
 RULES = {"errors", "vrm", "pseudonyms", "token_tables", "periods", "wording", "words", "files", "toml"}
 FILES = {"parquet", "parquet_layout", "container", "memory", "child"}
-ROOMS = RULES | FILES | {"documents", "tables", "part_check", "site", "audit", "work", "synthetic", "reports"}
+JUDGING = {"audit", "feasibility", "risk"}
+ROOMS = RULES | FILES | JUDGING | {"documents", "tables", "part_check", "site", "work", "synthetic", "reports"}
 
 # docs: "Pure rules import nothing of ours. documents and tables import rules. site imports documents. work imports all
 # of those. reports import results; cli imports public functions of any room; nothing imports cli."
@@ -39,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "part_check": RULES | FILES | {"tables"},
     "site": RULES | FILES | {"documents", "tables"},
     "audit": RULES | {"documents", "site"},
-    "work": RULES | FILES | {"documents", "tables", "part_check", "site", "audit", "synthetic"},
+    "feasibility": RULES | {"documents", "tables"},
+    "risk": RULES,
+    "work": RULES | FILES | JUDGING | {"documents", "tables", "part_check", "site", "synthetic"},
     "reports": ROOMS,
     "api": ROOMS,
     "__init__": {"memory", "api"},

@@ -1,0 +1,202 @@
+"""The results of a look at disclosure risk: counts and shares, and no name of anything.
+
+A *point* is a place and a time as the release tells them: camera token and time at a resolution (and the kind of plate,
+where it is released). A vehicle is *identified* by some of its points if no other vehicle of the release has them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+
+MOST_POINTS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share of vehicles, with its 95 % confidence interval (Wilson), of so many that were looked at."""
+
+    share: float
+    low: float
+    high: float
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The share of vehicles that ``points`` random points identify.
+
+    ``vehicles``: of all vehicles, one with fewer points gives those that it has. ``known``: of those alone that have so
+    many; None if none has.
+    """
+
+    points: int
+    vehicles: Estimate
+    known: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unicity:
+    """Unicity at one resolution, for 1 to `MOST_POINTS` points. ``measured`` vehicles of all were drawn at random."""
+
+    resolution: str
+    vehicles: int
+    measured: int
+    curve: tuple[Identified, ...]
+
+    @property
+    def four(self) -> float:
+        """What a ceiling is held against: the greater share for four points, of all vehicles or of those known so well.
+
+        Vehicles that were seen once hide how far the regular ones stand out, so neither figure alone will do.
+        """
+        found = next((item for item in self.curve if item.points == 4), None)
+        if found is None:
+            return 0.0
+        return max(found.vehicles.share, 0.0 if found.known is None else found.known.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How far the busiest of the cameras, or of the vehicles, stand out by the number of their reads.
+
+    ``alone`` is how many have a number of reads that no other has: whoever knows the number knows which it is.
+    ``outstanding`` is how many have more than ten times the median.
+    """
+
+    count: int
+    most: int
+    median: float
+    busiest_share: float
+    top_hundredth_share: float
+    alone: int
+    outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scarce:
+    """Reads with too few vehicles around them: on days, at cameras, and at a camera on a day, with fewer than ``k``."""
+
+    k: int
+    days: int
+    reads_on_days: int
+    cameras: int
+    reads_at_cameras: int
+    camera_days: int
+    reads_on_camera_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """What two releases of these same reads, with unrelated tokens, give away when they are laid side by side.
+
+    ``by_time`` reads have a time that no other read has; ``by_place_and_time`` reads are the only one of their camera
+    at their time, which tells once cameras are matched. ``cameras`` are those matched by the times of their reads
+    alone. ``vehicles`` have such a read, and ``reads`` is how many reads these have: all of them are joined with it.
+    """
+
+    resolution: str
+    by_time: int
+    by_place_and_time: int
+    cameras: int
+    vehicles: int
+    reads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One body of reads as they would be released. ``curves`` begin with the agreed resolution, and go coarser."""
+
+    reads: int
+    vehicles: int
+    cameras: int | None
+    days: int
+    first: date
+    last: date
+    curves: tuple[Unicity, ...]
+    by_camera: Volume | None
+    by_vehicle: Volume
+    scarce: Scarce
+    rejoined: Rejoined
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the k rule makes of the cameras' context: ``before`` combinations, ``rare`` cameras in those too rare.
+
+    ``after`` combinations are released, the smallest of ``smallest`` cameras; ``coarser`` cameras lost a column or
+    more, ``left_out`` cameras do not leave at all.
+    """
+
+    k: int
+    cameras: int
+    before: int
+    rare: int
+    after: int
+    smallest: int
+    coarser: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLoss:
+    """What trying all plates costs whoever has the linkage key: on one core of this machine."""
+
+    plates: int
+    per_second: float
+    minutes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to release: ``agreed`` marks the one agreed.
+
+    ``unicity4`` is as `Unicity.four`, ``of`` the vehicles in the release; ``exposed`` the share of all vehicles of the
+    extract that are both in the release and identified by four points.
+    """
+
+    resolution: str
+    columns: tuple[str, ...]
+    sample: str
+    agreed: bool
+    of: int
+    unicity4: float
+    low: float
+    high: float
+    exposed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What was exported under the agreement already: bundles, days, and days of which these extracts have reads."""
+
+    bundles: int
+    days: int
+    days_here: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskResult:
+    """How identifying a release would be. ``agreement`` is its id, or None for a file that is not yet agreed.
+
+    ``release`` are the reads of days not yet released (all, if every day was); ``so_far`` these and those released
+    before, None if there is nothing more in it. ``ceiling`` is the agreement's, as a decimal text.
+    """
+
+    at: datetime
+    agreement: str
+    version: int
+    signed: bool
+    columns: tuple[str, ...]
+    resolution: str
+    sample: str
+    ceiling: str | None
+    released: Released | None
+    release: Scope
+    so_far: Scope | None
+    context: Context | None
+    key: KeyLoss
+    choices: tuple[Choice, ...]
+    recommendation: tuple[str, ...]
+    notes: tuple[str, ...]
