@@ -1,0 +1,195 @@
+"""Unicity: the share of vehicles that a few random points identify (de Montjoye et al., 2013).
+
+A point is a place and a time as they are released. An attacker knows ``p`` points of a vehicle, drawn at random from
+its distinct points; it is identified if no other vehicle of the release has them all.
+
+Guarantees: vehicles are drawn at random, by a hash of their numbers, so that the same frame gives the same figures;
+every vehicle of the release counts as one to be mistaken for. Memory is bounded by ``most`` and ``pairs``, however many
+rows pass: a release is seen twice, first for the points of the vehicles drawn, then for who else has been there.
+
+    rows of a release ──▶ admit, add ──▶ draw ──▶ the same rows ──▶ match ──▶ result
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import sqrt
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from anpr_share.risk.figures import MOST_POINTS, Estimate, Identified, Unicity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_MEASURED: Final = 2_000
+"""Vehicles drawn: an interval of at most 2.2 per cent to either side."""
+MOST_PAIRS: Final = 20_000_000
+_AT_ONCE: Final = 5_000_000
+_ALL_IN_ALL: Final = 30_000_000
+_HASHES: Final = 1 << 64
+_Z: Final = 1.959963984540054  # of a normal distribution, 95 % lie so many standard deviations around the mean
+
+
+def wilson(hits: int, of: int) -> Estimate:
+    """The share ``hits / of`` with its 95 % interval (Wilson, 1927), which holds for shares near 0 and 1 too."""
+    if of == 0:
+        return Estimate(0.0, 0.0, 1.0, 0)
+    share, square = hits / of, _Z * _Z
+    middle = (share + square / (2 * of)) / (1 + square / of)
+    half = _Z * sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Estimate(share, 0.0 if hits == 0 else low, 1.0 if hits == of else high, of)
+
+
+def points(rows: pl.DataFrame) -> pl.Series:
+    """The point of each row: UInt64, named ``point``.
+
+    ``rows`` has ``at`` (Datetime) and, as far as they are released, ``camera`` (UInt32 or UInt64) and ``kind`` (UInt8,
+    the kind of plate, which whoever sees a vehicle knows). Points are hashes: among ten million, two are taken for one
+    with a chance of 3 in a million.
+    """
+    columns = [name for name in ("camera", "at", "kind") if name in rows.columns]
+    return rows.select(pl.struct(columns).hash(seed=1).alias("point")).to_series()
+
+
+def unicity(rows: pl.DataFrame, resolution: str, *, most: int = MOST_MEASURED, seed: int = 0) -> Unicity:
+    """Unicity of the rows of a release: ``vehicle`` (unsigned integer) and ``point`` (UInt64), in any order."""
+    sample = UnicitySample(resolution, most=most, seed=seed)
+    everybody = rows["vehicle"].unique()
+    sample.admit(everybody)
+    sample.add(rows)
+    sample.draw()
+    sample.match(rows)
+    return replace(sample.result(), vehicles=len(everybody))
+
+
+class UnicitySample:
+    """Measures the unicity of rows that pass by twice; frames have ``vehicle`` (unsigned integer) and ``point``."""
+
+    def __init__(self, resolution: str, *, most: int = MOST_MEASURED, seed: int = 0, pairs: int = MOST_PAIRS) -> None:
+        self._resolution, self._most, self._seed, self._pairs = resolution, most, seed, pairs
+        self._kept = pl.DataFrame(schema={"vehicle": pl.UInt64, "lot": pl.UInt64})
+        self._left_out = False
+        self._seen: list[pl.DataFrame] = []
+        self._drawn = pl.DataFrame()
+        self._found: list[pl.DataFrame] = []
+        self._rows = 0
+
+    def admit(self, vehicles: pl.Series) -> None:
+        """Take these vehicles into the draw, before their rows are added; one that was here before may come again."""
+        new = vehicles.cast(pl.UInt64).alias("vehicle").to_frame().with_columns(lot=pl.col("vehicle").hash(self._seed))
+        lots = pl.concat([self._kept, new]).unique("vehicle").sort("lot", "vehicle")
+        self._left_out |= lots.height > self._most
+        self._kept = lots.head(self._most)
+
+    def wants(self, vehicles: pl.Series) -> pl.Series:
+        """Whether each vehicle is among those drawn: Boolean."""
+        return vehicles.cast(pl.UInt64).is_in(self._kept["vehicle"].implode())
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """First pass: remember the points of the vehicles that are drawn so far."""
+        own = rows.select(pl.col("vehicle").cast(pl.UInt64), "point").filter(self.wants(rows["vehicle"])).unique()
+        self._seen.append(own)
+
+    def draw(self) -> None:
+        """Between the passes: draw the points that are known of each vehicle."""
+        every = pl.concat(self._seen) if self._seen else pl.DataFrame(schema={"vehicle": pl.UInt64, "point": pl.UInt64})
+        every = every.filter(self.wants(every["vehicle"])).unique()
+        chance = pl.struct("vehicle", "point").hash(self._seed + 1)
+        shuffled = every.with_columns(chance=chance).sort("vehicle", "chance", "point")
+        numbered = shuffled.with_columns(n=pl.int_range(pl.len()).over("vehicle"))
+        self._drawn = numbered.filter(pl.col("n") < MOST_POINTS).select("vehicle", "point", "n")
+        self._seen.clear()
+
+    def match(self, rows: pl.DataFrame) -> None:
+        """Second pass: remember who has been at the points that were drawn."""
+        there = rows.filter(pl.col("point").is_in(self._drawn["point"].unique().implode()))
+        pairs = there.select(pl.col("vehicle").cast(pl.UInt64), "point").unique()
+        self._found.append(pairs)
+        self._rows += pairs.height
+        if self._rows > self._pairs:
+            self._gather()
+            while self._rows > self._pairs and self._kept.height > 1:
+                self._halve()
+
+    def result(self) -> Unicity:
+        """The share identified by 1 to `MOST_POINTS` points."""
+        self._gather()
+        pairs = self._found[0] if self._found else pl.DataFrame(schema={"vehicle": pl.UInt64, "point": pl.UInt64})
+        drawn = self._affordable(pairs)
+        each = drawn.group_by("vehicle").len("points").sort("vehicle")
+        alone = dict(enumerate(_alone(drawn, pairs), 1))
+        curve, before = [], pl.Series("vehicle", [], dtype=pl.UInt64)
+        for p in range(1, MOST_POINTS + 1):
+            knows = each.filter(pl.col("points") >= p)["vehicle"]
+            fewer = each.filter(pl.col("points") < p)["vehicle"]
+            # Whoever has given all its points stays as identified as it was.
+            before = pl.concat([alone[p], before.filter(before.is_in(fewer.implode()))])
+            known = wilson(len(alone[p]), len(knows)) if len(knows) else None
+            curve.append(Identified(p, wilson(len(before), each.height), known))
+        return Unicity(self._resolution, self._vehicles(), each.height, tuple(curve))
+
+    def _vehicles(self) -> int:
+        """All vehicles; where some were left out of the draw, estimated from how densely the smallest lots lie."""
+        if not self._left_out:
+            return self._kept.height
+        highest = self._kept["lot"].max()
+        assert isinstance(highest, int)
+        return round((self._kept.height - 1) * _HASHES / max(highest, 1))
+
+    def _gather(self) -> None:
+        if len(self._found) > 1:
+            self._found = [pl.concat(self._found).unique()]
+        self._rows = sum(frame.height for frame in self._found)
+
+    def _halve(self) -> None:
+        self._kept = self._kept.head(self._kept.height // 2)
+        self._left_out = True
+        self._drawn = self._drawn.filter(self.wants(self._drawn["vehicle"]))
+        points = self._drawn["point"].unique().implode()
+        self._found = [frame.filter(pl.col("point").is_in(points)) for frame in self._found]
+        self._rows = sum(frame.height for frame in self._found)
+
+    def _affordable(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """The points drawn of as many vehicles as can be followed up: where points are crowded, of fewer."""
+        crowds = pairs.group_by("point").len("crowd")
+        drawn = self._drawn.join(crowds, on="point", how="left").with_columns(pl.col("crowd").fill_null(0))
+        cost = drawn.filter(pl.col("n") < 2).group_by("vehicle").agg(pl.col("crowd").min())
+        ordered = self._kept.join(cost, on="vehicle", how="inner", maintain_order="left")
+        total = int(ordered["crowd"].sum())
+        share = min(1.0, _ALL_IN_ALL / total) if total else 1.0
+        chosen = ordered.head(max(1, int(ordered.height * share)))
+        return drawn.join(chosen.select("vehicle", cost="crowd"), on="vehicle", how="inner")
+
+
+def _alone(drawn: pl.DataFrame, pairs: pl.DataFrame) -> list[pl.Series]:
+    """The vehicles, of those that have so many points, that 1, 2 … points identify."""
+    found: list[list[pl.Series]] = [[drawn.filter((pl.col("n") == 0) & (pl.col("crowd") == 1))["vehicle"]]]
+    found += [[drawn["vehicle"].clear()] for _ in range(1, MOST_POINTS)]
+    for some in _batches(drawn.filter(pl.col("vehicle").is_in(drawn.filter(pl.col("n") == 1)["vehicle"].implode()))):
+        # The rarer of the first two points first: whoever was not there is no candidate.
+        first = some.filter(pl.col("n") < 2).sort("vehicle", "crowd", "n")
+        rarer, other = (
+            first.group_by("vehicle", maintain_order=True).agg(pl.col("point").get(place)) for place in (0, 1)
+        )
+        candidates = rarer.rename({"vehicle": "of"}).join(pairs, on="point", how="inner").select("of", "vehicle")
+        for p in range(2, MOST_POINTS + 1):
+            at = other if p == 2 else some.filter(pl.col("n") == p - 1)
+            there = pairs.filter(pl.col("point").is_in(at["point"].unique().implode()))
+            candidates = (
+                candidates.join(at.select(of="vehicle", point="point"), on="of", how="inner")
+                .join(there, on=["vehicle", "point"], how="inner")
+                .select("of", "vehicle")
+            )
+            left = candidates.group_by("of").len()
+            found[p - 1].append(left.filter(pl.col("len") == 1)["of"].alias("vehicle"))
+    return [pl.concat(series) for series in found]
+
+
+def _batches(drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The vehicles in groups whose candidates fit in memory."""
+    each = drawn.select("vehicle", "cost").unique("vehicle", maintain_order=True)
+    numbered = each.select("vehicle", batch=pl.col("cost").cum_sum() // _AT_ONCE)
+    yield from drawn.join(numbered, on="vehicle", how="inner").partition_by("batch", include_key=False)
