@@ -46,15 +46,13 @@ class Unicity:
     curve: tuple[Identified, ...]
 
     @property
-    def four(self) -> float:
+    def four(self) -> Estimate:
         """What a ceiling is held against: the greater share for four points, of all vehicles or of those known so well.
 
         Vehicles that were seen once hide how far the regular ones stand out, so neither figure alone will do.
         """
-        found = next((item for item in self.curve if item.points == 4), None)
-        if found is None:
-            return 0.0
-        return max(found.vehicles.share, 0.0 if found.known is None else found.known.share)
+        found = self.curve[3]
+        return max([found.vehicles, *([found.known] if found.known else [])], key=lambda item: item.share)
 
 
 @dataclass(frozen=True, slots=True)
