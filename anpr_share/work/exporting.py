@@ -201,7 +201,8 @@ class _Export:
         tally = pipeline.tally
         if tally.rows_out == 0:
             raise accounting.none_left(tally, self.agreement, "reads", self.created)
-        self.risk = measuring.disclosure_risk(self.unicity.result(), self.agreement)
+        self.risk = measuring.disclosure_risk(self.unicity.result())
+        measuring.require_below_ceiling(self.risk, self.agreement)
         self._warn_about_reach(pipeline)
         self.extracts.append((extract.paths, "reads", min(pipeline.days_seen)))
         self.accounts.append(accounting.account("reads", tally, self.window.window))

@@ -4,6 +4,7 @@ all.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -20,9 +21,10 @@ from anpr_share.site import holdings
 from anpr_share.tables.extract import open_extract
 from anpr_share.vrm import FAMILIES
 from anpr_share.work import reading
-from anpr_share.work.measuring import disclosure_risk
+from anpr_share.work.measuring import disclosure_risk, require_below_ceiling
 from anpr_share.work.minimising import ReadsPipeline
 from tests.support.exchange import DAYS, World, settled, silent
+from tests.support.exchange import refused as bundle_refused
 from tests.support.exports import export, refused, written
 from tests.unit.test_work_minimising import ALL, pipeline, released, scenario
 
@@ -79,9 +81,7 @@ def test_an_export_above_the_ceiling_is_refused_and_leaves_nothing(world: World)
 
     error = refused(world, world.request(agreement="capped"), written(world, CONVOY), PolicyError, "")
 
-    assert error.message == (
-        "four reads would single out 33.3 % of the vehicles, measured on 3 of them, and the agreement allows 33.0 %"
-    )
+    assert error.message == ("four reads would single out 33.3 % of the vehicles, and the agreement allows 33.0 %")
     assert error.hint is not None
     assert "anpr-share risk" in error.hint
     assert world.cli("lancashire-police", "status") in {0, 1}
@@ -109,7 +109,7 @@ def risk(**changes: Estimate) -> Unicity:
     ("ceiling", "known", "allowed"),
     [
         ("0.9", None, True),  # at the ceiling is not above it
-        ("0.899999", None, False),
+        ("0.8999", None, False),
         ("0.95", Estimate(0.94, 0.9, 0.97, 50), True),
         ("0.95", Estimate(0.96, 0.9, 0.99, 50), False),  # those with four points count for themselves
     ],
@@ -117,13 +117,40 @@ def risk(**changes: Estimate) -> Unicity:
 def test_the_ceiling_is_exact_and_holds_for_those_known_well_too(
     world: World, ceiling: str, known: Estimate | None, allowed: bool
 ) -> None:
+    figures = disclosure_risk(risk() if known is None else risk(known=known))
     agreement = world.signed(risk={"unicity4_max": ceiling})
-    found = risk() if known is None else risk(known=known)
-    if allowed:
-        assert disclosure_risk(found, agreement)["unicity4"] == "0.9000"
-    else:
-        with pytest.raises(PolicyError):
-            disclosure_risk(found, agreement)
+
+    assert figures["unicity4"] == "0.9000"
+    assert figures.get("known4") == (None if known is None else f"{known.share:.4f}")
+    with contextlib.nullcontext() if allowed else pytest.raises(PolicyError):
+        require_below_ceiling(figures, agreement)
+
+
+def test_without_a_ceiling_everything_may_leave(world: World) -> None:
+    require_below_ceiling(disclosure_risk(risk()), world.signed())
+    require_below_ceiling(disclosure_risk(risk()), world.signed(risk={"unicity4_max": None}))
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        (None, "the sender has not measured it"),
+        ({"unicity3": "0.1"}, "the sender has not measured it"),
+        ({"unicity4": "0.1", "known4": "0.4"}, "single out 40.0 % of the vehicles, and the agreement allows 34.0 %"),
+    ],
+)
+def test_a_university_refuses_what_its_agreement_forbids(
+    world: World, figures: dict[str, str] | None, told: str
+) -> None:
+    world.agree(id="capped", risk={"unicity4_max": "0.34"})
+    out = world.free("bundle.anpr.zip")
+    export(world, world.request(agreement="capped"), written(world, CONVOY), out)
+    forged = world.forge(out)
+    forged.sealed["quality"]["disclosure_risk"] = figures
+
+    error = bundle_refused(world, forged.write(), PolicyError, 7)
+
+    assert told in error.message
 
 
 COLUMNS = (ALL, ("vehicle", "captured_at"), (*ALL, "vrm_family"))
