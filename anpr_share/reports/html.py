@@ -36,7 +36,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(at=at, number=number, sentence=sentence, count=count, percent=percent)
+    made.filters.update(at=at, number=number, sentence=sentence, count=count, percent=brief_percent)
     return made
 
 
@@ -56,10 +56,15 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] if first.isascii() and first.isalpha() else text
 
 
-def percent(share: float) -> str:
+def percent(share: float, under: str = "under ", over: str = "over ") -> str:
     """A share in per cent, rounded, but never to none or to all: those two are said only where they hold."""
     if share in {0.0, 1.0}:
         return f"{share:.0%}"
     if share < 0.001:
-        return "under 0.1%"
-    return "over 99.9%" if share > 0.999 else f"{share:.1%}"
+        return f"{under}0.1%"
+    return f"{over}99.9%" if share > 0.999 else f"{share:.1%}"
+
+
+def brief_percent(share: float) -> str:
+    """A share in per cent as it fits a table: ``<0.1%``."""
+    return percent(share, "<", ">")

@@ -14,8 +14,7 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("the pipe to the browser is not for Windows", allow_module_level=True)
 
-from tests.support.browser import Browser, installed
-from tests.support.browser import Page as Page
+from tests.support.browser import Browser, Page, installed
 
 DESK, PHONE, A4_WITHIN_MARGINS = 1280, 390, 695
 """Widths in CSS pixels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -14,13 +14,15 @@ from tests.support.looking import (
     FAINT,
     PHONE,
     UNFOLD,
-    Page,
     fits,
     fits_paper,
     printed_pages,
     reached_by_tab,
     stands_out,
 )
+
+if TYPE_CHECKING:
+    from tests.support.browser import Page
 
 STORIES: Final = {"clean": audits.clean, "breaches": audits.breaches, "large": audits.large, "hostile": audits.hostile}
 
