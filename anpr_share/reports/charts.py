@@ -1,8 +1,8 @@
 """Where the lines, marks and words of a chart go, in the units of its SVG.
 
-Guarantees: lines of one chart differ in dash pattern, in marker and by the name at their end (a line alone may have none), so that they are told
-apart without colour; names at the ends do not lie on each other; what is not told has a column with a question mark and
-no point; a line has a gap there.
+Guarantees: lines of one chart differ in dash pattern, in marker and by the name at their end (a line alone may have
+none), so that they are told apart without colour; names at the ends do not lie on each other; what is not told has a
+column with a question mark and no point; a line has a gap there.
 
 ``charts.html.jinja`` draws it, ``charts.css`` colours it.
 """

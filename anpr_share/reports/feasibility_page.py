@@ -1,7 +1,7 @@
 """A feasibility check as one page of A4 for people who decide: what may be shared of it, and nothing else.
 
-Guarantees: the page is made of `Shared` alone, so no exact small count can be on it; every count there is on it; what is
-left out is said to be left out, never shown as none. The page is as `anpr_share.reports.html` says.
+Guarantees: the page is made of `Shared` alone, so no exact small count can be on it; every count of it is there; what
+is left out is said to be left out, never shown as none. The page is as `anpr_share.reports.html` says.
 """
 
 from __future__ import annotations
@@ -98,10 +98,13 @@ def page(shared: Shared) -> str:
     )
 
 
-def ppv(prevalence: Fraction, sensitivity: Fraction, false_share: Fraction) -> Fraction | None:
-    """The share of alerts that are right, None if there are none; ``false_share`` is 1 - specificity."""
+def ppv(prevalence: Fraction, sensitivity: Fraction, false_share: Fraction) -> Fraction:
+    """The share of alerts that are right, of a prevalence and a sensitivity above 0; ``false_share`` is 1 - specificity.
+
+    Bayes' rule: https://en.wikipedia.org/wiki/Positive_and_negative_predictive_values
+    """
     true, false = prevalence * sensitivity, (1 - prevalence) * false_share
-    return true / (true + false) if true + false else None
+    return true / (true + false)
 
 
 @cache
@@ -226,7 +229,7 @@ def _found(shared: Shared) -> tuple[int, int] | None:
 def _found_told(shared: Shared) -> str:
     found = _found(shared)
     if found is None:
-        return "How many of the vehicles on the road are sought is not known here, or not told: only the lines to compare with are shown."
+        return "How many of the vehicles on the road are sought is not known here, or not told."
     today, seen = found
     low, high = _interval(today, seen)
     return (
@@ -261,7 +264,6 @@ def _worths(sought: Sequence[_Sought]) -> list[_Worth]:
 
 def _worth(prevalence: Fraction, false_share: Fraction) -> tuple[str, str]:
     right = ppv(prevalence, SENSITIVITY, false_share)
-    assert right is not None and right > 0, "a prevalence that is reckoned with is above none"
     return brief_percent(float(right)), _few(1 / right - 1)
 
 
@@ -285,8 +287,7 @@ def _alerts(sought: Sequence[_Sought]) -> Chart:
         Line(
             item.name,
             tuple(
-                Point(power, float(ppv(item.share, SENSITIVITY, false) or 0))
-                for power, false in enumerate(FALSE_SHARES, 1)
+                Point(power, float(ppv(item.share, SENSITIVITY, false))) for power, false in enumerate(FALSE_SHARES, 1)
             ),
         )
         for item in sought

@@ -137,31 +137,20 @@ def silent() -> Shared:
 def huge() -> Shared:
     """The greatest numbers, every condition, and as many offences as a profile may name."""
     found = usual()
+    codes = (
+        ("cells", "log-missing", "offence-form", "date-unreadable", "category-unknown", "grade-unknown"),
+        ("offence-missing", "out-of-scope"),
+        ("not-convicted",),
+        ("vrm-missing",),
+        ("vrm-partial", "vrm-malformed"),
+        ("victim", "category-missing"),
+        ("no-dates", "ended-before", "end-unknown", "begins-later", "dates-reversed"),
+        ("not-in-reads", "expired-reads"),
+        ("few-reads",),
+    )
     steps = tuple(
-        step(name, 41_000_000 - index, 987_654_321 - index, *((code, 12_345_678, 123_456_789) for code in codes))
-        for index, (name, codes) in enumerate(
-            (
-                (
-                    "readable",
-                    (
-                        "cells",
-                        "log-missing",
-                        "offence-form",
-                        "date-unreadable",
-                        "category-unknown",
-                        "grade-unknown",
-                    ),
-                ),
-                ("offence", ("offence-missing", "out-of-scope")),
-                ("convicted", ("not-convicted",)),
-                ("has-vrm", ("vrm-missing",)),
-                ("whole-vrm", ("vrm-partial", "vrm-malformed")),
-                ("victim", ("victim", "category-missing")),
-                ("window", ("no-dates", "ended-before", "end-unknown", "begins-later", "dates-reversed")),
-                ("seen", ("not-in-reads", "expired-reads")),
-                ("often", ("few-reads",)),
-            )
-        )
+        step(name, 41_000_000 - place, 987_654_321 - place, *((code, 12_345_678, 123_456_789) for code in own))
+        for place, (name, own) in enumerate(zip(STEPS, codes, strict=True))
     )
     return replace(
         found,
