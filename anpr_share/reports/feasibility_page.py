@@ -99,7 +99,7 @@ def page(shared: Shared) -> str:
 
 
 def ppv(prevalence: Fraction, sensitivity: Fraction, false_share: Fraction) -> Fraction:
-    """The share of alerts that are right, of a prevalence and a sensitivity above 0; ``false_share`` is 1 - specificity.
+    """The share of alerts that are right; ``false_share`` is 1 - specificity, the other two are above 0.
 
     Bayes' rule: https://en.wikipedia.org/wiki/Positive_and_negative_predictive_values
     """
