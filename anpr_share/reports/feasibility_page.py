@@ -6,6 +6,7 @@ is left out is said to be left out, never shown as none. The page is as `anpr_sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -244,7 +245,7 @@ def _interval(part: int, whole: int) -> tuple[Fraction, Fraction]:
     share, square = part / whole, z * z / whole
     middle = (share + square / 2) / (1 + square)
     half = z * ((share * (1 - share) + square / 4) / whole) ** 0.5 / (1 + square)
-    return Fraction(max(middle - half, 0.1 / whole)), Fraction(min(middle + half, 1.0))
+    return Fraction(middle - half), Fraction(min(middle + half, 1.0))
 
 
 def _one_in(share: Fraction) -> str:
@@ -274,12 +275,13 @@ def _few(false: Fraction) -> str:
     return f"{float(false):,.1f}" if false < 100 else f"{float(false):,.0f}"
 
 
-def _needed(prevalence: Fraction) -> str:
-    """How rare false alerts must be for every second alert to be right."""
-    if prevalence >= Fraction(1, 2):
-        return "any"
+def _needed(prevalence: Fraction) -> tuple[str, str]:
+    """How rare false alerts must be for every second alert to be right, and that as a specificity, rounded up."""
+    if SENSITIVITY * prevalence >= 1 - prevalence:  # even if every vehicle that is not sought raises one
+        return "any", ""
     false = SENSITIVITY * prevalence / (1 - prevalence)
-    return f"1 in {_one_in(false)}" if false < 1 else "any"
+    digits = max(0, math.ceil(-math.log10(100 * false))) + 1
+    return f"1 in {_one_in(false)}", f"{100 - math.floor(100 * false * 10**digits) / 10**digits:.{digits}f}%"
 
 
 def _alerts(sought: Sequence[_Sought]) -> Chart:

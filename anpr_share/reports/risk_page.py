@@ -109,8 +109,8 @@ def _scopes(result: RiskResult) -> list[tuple[str, Scope]]:
 
 
 def _what(result: RiskResult) -> str:
-    """What a point is, as the columns tell it."""
-    return "places and times" if "camera" in result.columns else "times"
+    """What points are, as the columns tell them."""
+    return "places and times" if "camera" in result.columns else "moments"
 
 
 def _resolution(code: str) -> str:
@@ -221,7 +221,7 @@ def _rows(item: Unicity) -> tuple[_Curve, _Curve]:
 
 def _cell(estimate: Estimate | None) -> tuple[str, str, str]:
     if estimate is None:
-        return ("none has so many", "", "")
+        return ("none", "", "")
     interval = f"{brief_percent(estimate.low)} to {brief_percent(estimate.high)}"
     return (brief_percent(estimate.share), interval, f"of {estimate.of:,}")
 
@@ -243,7 +243,7 @@ def _sizes(scopes: Sequence[tuple[str, Scope]]) -> _Figures:
 
 def _volumes(scopes: Sequence[tuple[str, Scope]]) -> _Figures:
     found = [
-        (f"{kind}, {title}", volume)
+        (f"{kind} {title}", volume)
         for title, scope in scopes
         for kind, volume in (("cameras", scope.by_camera), ("vehicles", scope.by_vehicle))
         if volume is not None
@@ -319,7 +319,7 @@ def _context(item: Context) -> _Figures:
     return _table(
         "context",
         f"Cameras’ context, at least {item.k:,} cameras alike",
-        ["cameras"],
+        ["number"],
         [
             ("Cameras", [f"{item.cameras:,}"]),
             ("Combinations of context before the rule", [f"{item.before:,}"]),
