@@ -163,8 +163,8 @@ def _why(step: SharedStep) -> str:
 
 def _because(item: SharedReason) -> str:
     if item.vehicles is None and item.rows is None:
-        return f"{reason(item.code)}: not told"
-    return f"{reason(item.code)}: {number(item.vehicles, 'not told')} ({number(item.rows, 'not told')})"
+        return f"not told: {reason(item.code)}"
+    return f"{number(item.vehicles, 'not told')} ({number(item.rows, 'not told')}): {reason(item.code)}"
 
 
 def _race(shared: Shared) -> Chart | None:

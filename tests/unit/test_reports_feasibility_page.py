@@ -55,7 +55,7 @@ def test_every_step_has_its_row_with_what_is_left_and_why(story: tuple[Shared, s
         for item in step.reasons:
             counted = f"{told(item.vehicles)} ({told(item.rows)})"
             counted = "not told" if (item.rows, item.vehicles) == (None, None) else counted
-            assert f": {counted}" in found[number]
+            assert f"{counted}: {words.reason(item.code)}" in found[number]
 
 
 def test_every_other_figure_is_on_the_page(story: tuple[Shared, str]) -> None:
@@ -127,6 +127,8 @@ def test_the_prevalence_is_told_only_where_both_its_counts_are() -> None:
         replace(usual(), vehicles_in_reads=None),
         replace(usual(), points=points(0, 0, 0, 0, 0, 0)),
         without_reads(),
+        replace(without_reads(), vehicles_in_reads=1_204_377),
+        replace(usual(), vehicles_in_reads=50),
     ):
         text = Document(page(less)).text
         assert "Found here" not in text

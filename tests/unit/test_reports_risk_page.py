@@ -106,7 +106,13 @@ def test_the_agreed_choice_and_no_other_is_marked() -> None:
     rows = [row for attributes, row in Document(page(above())).all("tr") if attributes.get("class") == "agreed"]
 
     assert len(rows) == 1
-    assert rows[0].startswith("► agreed1 minute")
+    assert rows[0] == "► agreed1 minutevehicle, camera, captured_atevery vehicle184,20396.8%96.1% to 97.4%96.8%"
+
+
+def test_a_sample_is_told_with_what_it_exposes_of_all_vehicles() -> None:
+    rows = [row for _, row in Document(page(usual())).all("tr")]
+
+    assert "no1 minutevehicle, camera, captured_at0.05 of vehicles9,21097.1%96.4% to 97.7%4.9%" in rows
 
 
 def test_no_two_lines_of_a_chart_look_alike_and_each_has_its_name(story: tuple[RiskResult, str]) -> None:
