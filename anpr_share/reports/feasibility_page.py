@@ -39,13 +39,17 @@ _WORDS: Final = {"go": "go", "go-if": "go, if", "stop": "stop"}
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One step of the funnel in words; ``width`` is the share of the first number, None where that is not told."""
+    """One step of the funnel in words.
+
+    ``width`` is the share of the greatest number in per cent, None where it is not told; ``reasons`` are how many fall
+    out, and why.
+    """
 
     name: str
     vehicles: int | None
     rows: int | None
     width: float | None
-    reasons: str
+    reasons: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def _funnel(shared: Shared) -> list[_Row]:
     def width(vehicles: int | None) -> float | None:
         return None if vehicles is None else round(100 * vehicles / most, 1)
 
-    first = _Row("in the extract", shared.vehicles, shared.rows, width(shared.vehicles), "")
+    first = _Row("in the extract", shared.vehicles, shared.rows, width(shared.vehicles), ())
     return [
         first,
         *(
@@ -155,16 +159,17 @@ def _step(step: SharedStep, min_reads: int) -> str:
     return f"{phrase}: {count(min_reads, 'read')} or more" if step.name == "often" else phrase
 
 
-def _why(step: SharedStep) -> str:
+def _why(step: SharedStep) -> tuple[tuple[str, str], ...]:
     if not step.judged:
-        return "not judged: the extract does not tell"
-    return "; ".join(_because(item) for item in step.reasons) or "none"
+        return (("", "not judged: the extract does not tell"),)
+    return tuple((_counted(item), reason(item.code)) for item in step.reasons) or (("", "none"),)
 
 
-def _because(item: SharedReason) -> str:
+def _counted(item: SharedReason) -> str:
+    """Vehicles, and rows in brackets."""
     if item.vehicles is None and item.rows is None:
-        return f"not told: {reason(item.code)}"
-    return f"{number(item.vehicles, 'not told')} ({number(item.rows, 'not told')}): {reason(item.code)}"
+        return "not told"
+    return f"{number(item.vehicles, 'not told')} ({number(item.rows, 'not told')})"
 
 
 def _race(shared: Shared) -> Chart | None:
