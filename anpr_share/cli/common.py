@@ -404,7 +404,7 @@ _COMMON = (
             typer.Option(
                 "--passphrase-file",
                 metavar="FILE",
-                help=f"Else ${PASSPHRASE_VARIABLE}, else you are asked.",
+                help=f"Else ${PASSPHRASE_VARIABLE}, else you type it.",
             ),
         ],
     ),

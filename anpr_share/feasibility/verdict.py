@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from anpr_share.feasibility.figures import Race, Settings, Step
     from anpr_share.feasibility.funnel import Passage
+    from anpr_share.tables.profile import StepName
 
 _UNJUDGED: Final[dict[str, tuple[Condition, str]]] = {
     "convicted": (
@@ -36,15 +37,17 @@ _UNJUDGED: Final[dict[str, tuple[Condition, str]]] = {
         "the profile maps no date of the offence, so nobody knows whether it is within the retention",
     ),
 }
-_COSTS: Final = {
-    "offence": "naming more offences in the profile's [feasibility] would change that",
-    "convicted": "taking suspects as well as convicted persons would change that, if the purpose allows it",
-    "victim": "these stay out; complete person_category where it is missing",
-    "window": "a longer retention, or later offences, would change that",
-    "seen": "reads of more days, cameras or forces would change that",
-    "often": "a smaller min_reads would change that, if so few reads are of use",
+_ADVICE: Final = {
     "readable": "anpr-share check says what is wrong with these rows",
+    "offence": "more offences in the profile's [feasibility] would bring them in",
+    "convicted": "whether suspects may be studied too is for the purpose to say",
+    "victim": "victims stay out, but person_category can be completed where it is missing",
+    "window": "a longer retention or later offences would bring them in",
+    "seen": "reads of more days, cameras or forces would bring them in",
+    "often": "a smaller min_reads would bring them in, if so few reads are of use",
 }
+_OLD: Final = frozenset({"ended-before", "end-unknown", "expired-only"})
+"""Reasons that a longer window would end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,10 @@ class Case:
         return self.race.after(self.settings.paperwork_days)
 
     @property
-    def window_costs(self) -> bool:
-        """Whether a longer window would give more vehicles, today or when the papers are done."""
-        expired = any(
-            reason.code in {"ended-before", "end-unknown", "expired-only"} and reason.vehicles
-            for step in self.passage.funnel.steps
-            for reason in step.reasons
-        )
-        return expired or self.left < self.race.after(0)
+    def too_old(self) -> int:
+        """The vehicles that fall out because what there is of them is older than the window."""
+        reasons = (reason for step in self.passage.funnel.steps for reason in step.reasons)
+        return sum(reason.vehicles for reason in reasons if reason.code in _OLD)
 
 
 def judge(case: Case) -> Verdict:
@@ -91,11 +90,9 @@ def _conditions(case: Case) -> Iterator[Condition]:
     if case.left < needed:
         if case.left:
             yield "more-forces"
-        if case.window_costs:
-            yield "longer-window"
         if case.race.after(0) > case.left:
             yield "sooner"
-        elif not case.left:
+        if case.too_old or case.race.after(0) > case.left or not case.left:
             yield "longer-window"
     if not case.reads:
         yield "look-at-reads"
@@ -132,8 +129,7 @@ def _reasons(case: Case) -> Iterator[str]:
 
 
 def _changes(case: Case) -> Iterator[str]:
-    settings, left = case.settings, case.left
-    needed = settings.vehicles_needed
+    left, needed = case.left, case.settings.vehicles_needed
     if case.eligible and left >= needed:
         yield _last_day(case, needed)
         return
@@ -142,34 +138,41 @@ def _changes(case: Case) -> Iterator[str]:
         yield f"{forces:,} forces like this one would have {forces * left:,} vehicles left, and {needed:,} are needed"
     if case.race.after(0) > left:
         yield _last_day(case, needed if case.race.after(0) >= needed else 1)
-    if case.eligible and not left and case.race.after(0) == 0:
-        yield "no vehicle has data even today; reads of other days or cameras would change that"
-    yield from _costliest(case)
+    yield from _steps(case)
+    if old := case.too_old:
+        yield f"what there is of {count(old, 'vehicle')} is older than the retention: a longer one may bring them in"
     if rows := case.passage.nameless:
-        yield (
-            f"{count(rows, 'row')} would pass but for the plate, which is missing or not whole: "
-            "completing plates gives more vehicles without any more rows"
-        )
+        yield f"{count(rows, 'row')} would go on if the plate were there and whole: their logs may be worth a look"
 
 
 def _last_day(case: Case, vehicles: int) -> str:
     """Until when papers must be done for so many vehicles to be left; the race never gains any."""
     days = sum(1 for left in case.race.left if left >= vehicles) - 1
-    if days + 1 == len(case.race.left):
-        return f"{count(vehicles, 'vehicle')} will be left for more than {count(days, 'day')}"
-    day = case.today + timedelta(days=days)
     what = f"{vehicles:,} vehicles" if vehicles > 1 else "any vehicle"
-    return f"papers must be done by {day}, in {count(days, 'day')}, for {what} to be left"
+    if days + 1 == len(case.race.left):
+        return f"nothing here says when {what} will be gone"
+    return f"for {what} to be left, papers must be done by {case.today + timedelta(days=days)}: {count(days, 'day')}"
 
 
-def _costliest(case: Case) -> Iterator[str]:
-    """The step at which most vehicles fall out, and what there would be without it."""
+def _steps(case: Case) -> Iterator[str]:
+    """The step that costs most vehicles, and the one without which most would be left."""
     judged = [step for step in case.passage.funnel.steps if step.judged]
     lost = {step.name: sum(reason.vehicles for reason in step.reasons) for step in judged}
-    name = max(lost, key=lambda step: lost[step], default=None)
-    if name is not None and lost[name]:
-        advice = f"; {_COSTS[name]}" if name in _COSTS else ""
+    without = case.passage.without
+    costliest = max(lost, key=lambda name: lost[name])
+    best = max(lost, key=lambda name: without[name])
+    if lost[costliest]:
         yield (
-            f"the step {name} costs most: {count(lost[name], 'vehicle')}; without it "
-            f"{case.passage.without[name]:,} would be left today{advice}"
+            f"the step {costliest} costs most, {count(lost[costliest], 'vehicle')}; "
+            f"without it {_left_without(case, costliest)}"
         )
+    if best != costliest and without[best] > max(case.eligible, without[costliest]):
+        yield f"without the step {best} {_left_without(case, best)}"
+
+
+def _left_without(case: Case, step: StepName) -> str:
+    vehicles = case.passage.without[step]
+    if vehicles == case.eligible:
+        return f"{vehicles:,} would be left all the same, for they fail other steps too"
+    advice = f": {_ADVICE[step]}" if step in _ADVICE else ""
+    return f"{vehicles:,} would be left today{advice}"

@@ -128,8 +128,9 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
     yield f"retention: {looked_at.retention}, so from {result.first} to {result.last} ({looked_at.timezone})"
     if result.reads is not None:
         expired = f", {result.expired:,} of them expired" if result.expired else ""
-        failed = f"; {count(result.rejected, 'row')} more failed the checks" if result.rejected else ""
-        yield f"reads: {result.reads:,}{expired}{failed}; enough are {looked_at.min_reads:,} of a vehicle"
+        yield f"reads: {result.reads:,}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
+        if result.rejected:
+            yield f"{count(result.rejected, 'row')} more failed the checks of reads, and anpr-share check says why"
     if result.during is not None:
         yield f"vehicles with a read during the offence: {result.during:,}"
 
@@ -153,7 +154,7 @@ def _race(result: FeasibilityResult) -> Iterator[Line]:
 
 
 def _worth(found: BaseRate) -> Iterator[Line]:
-    yield "what an alert is worth, if a method finds 90% of the vehicles sought (more in --json)"
+    yield "what an alert is worth if a method finds 90% of those sought (--json has more)"
     rows: list[tuple[str, ...]] = []
     for line in found.prevalences:
         alerts = [

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
-from anpr_share.errors import UsageError
+from anpr_share.errors import InputError, UsageError
 from anpr_share.feasibility import base_rate, funnel, race, verdict
 from anpr_share.feasibility.figures import FeasibilityResult, Settings
 from anpr_share.tables.checks import (
@@ -34,6 +34,7 @@ from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import TargetsProfile
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import canonicalise_series
+from anpr_share.words import count
 from anpr_share.work.ahead import ahead
 
 if TYPE_CHECKING:
@@ -67,10 +68,13 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
     """
     profile = targets.profile
     if not isinstance(profile, TargetsProfile):
-        raise UsageError(f"the profile of the targets is for {profile.table}", hint="reads have their own: --reads")
+        raise UsageError(
+            f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"
+        )
     if reads is not None and reads.profile.table != "reads":
         raise UsageError(
-            f"the profile of the reads is for {reads.profile.table}", hint="targets have options of their own"
+            f"the profile of the reads is for {reads.profile.table}",
+            hint="targets have options of their own: --targets",
         )
     asked = profile.feasibility
     limit, zone = periods.Duration.parse(asked.retention), ZoneInfo(asked.timezone)
@@ -200,6 +204,11 @@ class Sightings:
             self._add(batch, times, missing)
             progress(f"{self.reads + self.rejected:,} reads looked at")
         swapped.refuse()
+        if not self.reads:
+            raise InputError(
+                f"none of the {count(self.rejected, 'row')} of reads passes the checks",
+                hint="what is wrong with them: anpr-share check EXTRACT --profile PROFILE",
+            )
 
     def totals(self) -> pl.DataFrame:
         """``vehicle``, ``live`` and ``expired``: the reads of each wanted vehicle that has any."""
