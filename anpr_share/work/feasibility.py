@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _TARGETS_FIELDS = ("handling",)
 _READS_FIELDS = ("vrm", "camera", "captured_at")
-_MERGED_AT = 1 << 22
+MERGED_AT = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ class Sightings:
         live = pl.col("day") >= self._window.first
         self.expired += accepted.height - int(accepted.select(live.sum()).item())
         self._pending = pl.concat([self._pending, accepted.filter(live)["number"].unique()])
-        if len(self._pending) > max(len(self._seen), _MERGED_AT):
+        if len(self._pending) > max(len(self._seen), MERGED_AT):
             self._merge()
         # Of what has expired the day does not matter any more.
         found = accepted.filter(pl.col("number").is_in(self._wanted["number"].implode()))
