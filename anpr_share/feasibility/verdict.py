@@ -173,6 +173,6 @@ def _steps(case: Case) -> Iterator[str]:
 def _left_without(case: Case, step: StepName) -> str:
     vehicles = case.passage.without[step]
     if vehicles == case.eligible:
-        return f"{vehicles:,} would be left all the same, for they fail other steps too"
+        return f"{vehicles:,} would be left all the same, for they fail others too"
     advice = f": {_ADVICE[step]}" if step in _ADVICE else ""
     return f"{vehicles:,} would be left today{advice}"

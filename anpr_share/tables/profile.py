@@ -193,8 +193,8 @@ def _steps(steps: tuple[StepName, ...]) -> tuple[StepName, ...]:
 def _limit(text: str) -> str:
     try:
         Duration.parse(text)
-    except FormatError as error:
-        raise ValueError(error.message) from None
+    except FormatError:
+        raise ValueError("is not P1M to P12M or P1D to P365D") from None
     return text
 
 

@@ -108,9 +108,9 @@ def exchange(run: Run, made: World) -> None:
         run("--json", "check", extract, "--profile", "plain-reads", code=1)
     run("check", packed[1], "--profile", "plain-targets")
     for number, extract in enumerate((targets, packed[1])):
-        given = ("feasibility", "--targets", extract, "--targets-profile", "plain-targets")
-        run.both(*given)
-        run.both(*given, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
+        asked = ("feasibility", "--targets", extract, "--targets-profile", "plain-targets")
+        run.both(*asked)
+        run.both(*asked, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
     for extract, out in zip((reads, packed[0]), pseudonymised, strict=True):
         given = ("--profile", "plain-reads", "--agreement", AGREEMENT, "-o", out)
         run("pseudonymise", extract, *given, site="lancs")

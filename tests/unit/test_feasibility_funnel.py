@@ -46,7 +46,7 @@ DAY_BEFORE = date(2025, 10, 20)
 
 
 def entries(*changes: Mapping[str, object], without: Sequence[str] = ()) -> pl.DataFrame:
-    """A good entry for each of these changes of it, each of a row and a vehicle of its own unless they say otherwise."""
+    """A good entry for each of these changes of it, of a row and a vehicle of its own unless they say otherwise."""
     rows = [{**GOOD, "row": number, "vehicle": f"AB{number}CDE", **change} for number, change in enumerate(changes, 10)]
     return pl.DataFrame(rows, schema=dict(SCHEMA)).drop(without)
 

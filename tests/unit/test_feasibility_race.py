@@ -83,7 +83,18 @@ def test_the_worst_day_is_the_first_of_those_that_lose_most() -> None:
 
     assert race.worst == Loss(87, date(2027, 1, 15), 2)
     assert race.first_loss == date(2026, 12, 1)
-    assert [race.after(after) for after in (0, 41, 42, 86, 87, 122, 123, 131, 132, 366)] == [6, 6, 5, 5, 3, 3, 1, 1, 0, 0]
+    assert [race.after(after) for after in (0, 41, 42, 86, 87, 122, 123, 131, 132, 366)] == [
+        6,
+        6,
+        5,
+        5,
+        3,
+        3,
+        1,
+        1,
+        0,
+        0,
+    ]
     assert race.left[-1] == 0
     assert len(race.left) == 133
 

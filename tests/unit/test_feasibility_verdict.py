@@ -129,8 +129,7 @@ def test_no_vehicle_is_stop_and_where_the_last_fell_is_told() -> None:
         "the last of them fall out at the step seen",
     )
     assert verdict.changes == (
-        "the step convicted costs most, 5 vehicles; without it 0 would be left all the same, for they fail other steps "
-        "too",
+        "the step convicted costs most, 5 vehicles; without it 0 would be left all the same, for they fail others too",
         "without the step seen 2 would be left today: reads of more days, cameras or forces would bring them in",
         "what there is of 3 vehicles is older than the retention: a longer one may bring them in",
         "4 rows would go on if the plate were there and whole: their logs may be worth a look",

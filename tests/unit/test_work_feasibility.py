@@ -131,9 +131,7 @@ def test_files_batches_and_spellings_make_no_difference(tmp_path: Path, monkeypa
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
     monkeypatch.setattr(feasibility, "MERGED_AT", 1)
 
-    split = looked_at(
-        Source(tuple(parts), parse_profile(TARGETS)), Source(tuple(several), load_profile("plain-reads"))
-    )
+    split = looked_at(Source(tuple(parts), parse_profile(TARGETS)), Source(tuple(several), load_profile("plain-reads")))
 
     assert split == whole
 
