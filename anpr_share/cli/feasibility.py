@@ -12,7 +12,7 @@ from anpr_share.cli.common import Invocation, Outcome, command_with_more
 def register(program: typer.Typer) -> None:
     """Add the command to the program."""
     example = (
-        "anpr-share feasibility --targets targets.csv --targets-profile my-targets.toml \\\n"
+        "anpr-share feasibility \\\n    --targets targets.csv --targets-profile my-targets.toml \\\n"
         "    --reads '2026-*.csv' --reads-profile my-reads.toml"
     )
     made = command_with_more(feasibility, "feasibility", example=example)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,12 +82,12 @@ def test_the_curve_is_read_without_colour(files: dict[str, Path]) -> None:
 
 
 def test_no_vehicle_is_the_answer_no(files: dict[str, Path]) -> None:
-    for words in (typed(files, targets="over.csv"), ["--json", *typed(files, targets="over.csv", reads=False)]):
-        done = call(words, now=NOW)
+    for words in (typed(files, targets="over.csv"), typed(files, targets="over.csv", reads=False)):
+        done = call([*words, "--json"], now=NOW)
 
         assert (done.code, done.err) == (1, "")
-    assert json.loads(done.out)["status"] == "no"
-    assert json.loads(done.out)["result"]["verdict"]["code"] == "stop"
+        assert done.json["status"] == "no"
+        assert done.result["verdict"]["code"] == "stop"
 
 
 def test_without_reads_it_is_go_under_a_condition(files: dict[str, Path]) -> None:
@@ -99,7 +98,7 @@ def test_without_reads_it_is_go_under_a_condition(files: dict[str, Path]) -> Non
 
 
 def test_for_a_program_it_is_figures(files: dict[str, Path]) -> None:
-    result = json.loads(call([*typed(files), "--json"], now=NOW).out)["result"]
+    result = call([*typed(files), "--json"], now=NOW).result
 
     assert result["funnel"]["rows"] == result["funnel"]["vehicles"] == 3
     assert [step["name"] for step in result["funnel"]["steps"]] == list(STEPS)
