@@ -30,7 +30,7 @@ def check(made: World) -> list[object]:
 
 
 def feasible(made: World) -> list[object]:
-    given = ("--targets", made.root / "targets.csv", "--targets-profile", "plain-targets")
+    given = ("--targets", made.root / "targets.csv", "--targets-profile", sites.feasibility_profile(made))
     return ["feasibility", *given, "--reads", made.root / "reads.csv", "--reads-profile", "plain-reads"]
 
 

@@ -108,8 +108,8 @@ def exchange(run: Run, made: World) -> None:
         run("--json", "check", extract, "--profile", "plain-reads", code=1)
     run("check", packed[1], "--profile", "plain-targets")
     for number, extract in enumerate((targets, packed[1])):
-        asked = ("feasibility", "--targets", extract, "--targets-profile", "plain-targets")
-        run.both(*asked)
+        asked = ("feasibility", "--targets", extract, "--targets-profile", sites.feasibility_profile(made))
+        run.both("feasibility", "--targets", extract, "--targets-profile", "plain-targets", code=1)
         run.both(*asked, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
     for extract, out in zip((reads, packed[0]), pseudonymised, strict=True):
         given = ("--profile", "plain-reads", "--agreement", AGREEMENT, "-o", out)
