@@ -117,9 +117,12 @@ def _why_nothing(case: Case) -> Iterator[str]:
 
 def _reasons(case: Case) -> Iterator[str]:
     settings, left = case.settings, case.left
+    today = case.race.after(0)
+    there = "" if today == case.eligible else f", {today:,} with data today"
     yield (
-        f"{count(case.eligible, 'vehicle')} can be studied today, and after {count(settings.paperwork_days, 'day')} of "
-        f"paperwork {left:,} will be left; {settings.vehicles_needed:,} are needed"
+        f"{count(case.eligible, 'vehicle')} of the log can be studied{there}; after "
+        f"{count(settings.paperwork_days, 'day')} of paperwork {left:,} will be left, and {settings.vehicles_needed:,} "
+        "are needed"
     )
     if not case.reads:
         yield "no reads were looked at, so nobody knows whether a camera saw these vehicles"

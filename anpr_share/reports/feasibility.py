@@ -139,11 +139,16 @@ def _race(result: FeasibilityResult) -> Iterator[Line]:
     race = result.race
     by = "their reads" if race.basis == "reads" else "the dates of the offences alone"
     yield f"vehicles left after so many days of paperwork, by {by}"
-    most = max(race.after(0), 1)
-    for days in _CURVE_DAYS:
+    most = race.after(0)
+    if most == 0:
+        yield "    none even today"
+        return
+    papers = result.settings.paperwork_days
+    for days in sorted({*_CURVE_DAYS, papers}):
         vehicles = race.after(days)
         bar = "#" * -(-vehicles * _BAR // most)
-        yield f"{days:>5}  {result.last + timedelta(days=days)}  {bar:<{_BAR}}  {vehicles:>9,}"
+        mark = "  papers" if days == papers else ""
+        yield f"{days:>5}  {result.last + timedelta(days=days)}  {bar:<{_BAR}}  {vehicles:>9,}{mark}"
     if race.first_loss is not None and race.worst is not None:
         yield (
             f"the first is lost on {race.first_loss}; the worst day is {race.worst.on}, "

@@ -90,16 +90,7 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
     passage = funnel.pass_through(entries, funnel.Rules(asked.steps, asked.offences, asked.min_reads, window))
     eligible = passage.eligible
     seen = None if sightings is None else sightings.days(eligible["vehicle"])
-    settings = Settings(
-        asked.steps,
-        asked.offences,
-        asked.min_reads,
-        asked.retention,
-        asked.timezone,
-        asked.vehicles_needed,
-        asked.paperwork_days,
-        asked.small_below,
-    )
+    settings = Settings(**asked.model_dump())
     if seen is None:
         run = race.of_offences(eligible, window.last, limit, zone)
     else:

@@ -53,7 +53,7 @@ def test_enough_left_after_the_papers_is_go_and_the_last_day_is_told() -> None:
 
     assert (verdict.code, verdict.conditions) == ("go", ())
     assert verdict.reasons == (
-        "50 vehicles can be studied today, and after 90 days of paperwork 30 will be left; 30 are needed",
+        "50 vehicles of the log can be studied; after 90 days of paperwork 30 will be left, and 30 are needed",
     )
     assert verdict.changes == ("for 30 vehicles to be left, papers must be done by 2027-01-28: 100 days",)
 
@@ -101,6 +101,13 @@ def test_where_nothing_is_left_after_the_papers_forces_do_not_help() -> None:
 
     assert (verdict.code, verdict.conditions) == ("go-if", ("sooner", "longer-window"))
     assert verdict.changes == ("for any vehicle to be left, papers must be done by 2026-11-19: 30 days",)
+
+
+def test_vehicles_without_any_data_are_told_where_the_steps_do_not_ask_for_reads() -> None:
+    verdict = judge(case({0: 0}, eligible=4))
+
+    assert (verdict.code, verdict.conditions) == ("go-if", ("longer-window",))
+    assert verdict.reasons[0].startswith("4 vehicles of the log can be studied, 0 with data today; after 90 days")
 
 
 def test_offences_that_are_over_ask_for_a_longer_window() -> None:

@@ -224,6 +224,7 @@ def test_the_steps_of_a_feasibility_check_may_be_fewer_in_another_order_after_wh
         ('steps = ["window", "window"]', "feasibility.steps names a step twice"),
         ('steps = ["guess"]', "feasibility.steps"),
         ("offences = []", "feasibility.offences"),
+        ('offences = ["theft", "AB12 CDE"]', "feasibility.offences.1 is not 1 to 64 letters"),
         ("min_reads = 0", "feasibility.min_reads"),
         ("min_reads = true", "feasibility.min_reads"),
         ('retention = "12 months"', "feasibility.retention is not P1M to P12M"),
