@@ -27,6 +27,7 @@ from anpr_share.cli import (
     exchange,
     extracts,
     failures,
+    feasibility,
     ledger,
     notices,
     research,
@@ -47,12 +48,23 @@ class Group(Protocol):
 NAME = "anpr-share"
 SWITCH_SECONDS = 0.0003
 
-MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, notices, research, retention, ledger, audit)
+MODULES: tuple[Group, ...] = (
+    demo,
+    sites,
+    extracts,
+    feasibility,
+    agreements,
+    exchange,
+    notices,
+    research,
+    retention,
+    ledger,
+    audit,
+)
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
 
-ABOUT = """Linkable number-plate data from a police force to a university, without a plate, a camera
-identity or an over-age read crossing over. New here? Run: anpr-share demo. Options may stand before or after the
-command.
+ABOUT = """Linkable number-plate data from police to universities, without a plate, a camera
+identity or an over-age read. New here? Run: anpr-share demo
 """
 
 
