@@ -11,7 +11,7 @@ import typer
 
 from anpr_share.cli import main
 from anpr_share.cli.common import CommandWithMore, Invocation, Outcome, command, command_with_more
-from anpr_share.reports import feasibility_words as words
+from anpr_share.reports import feasibility_words
 from anpr_share.tables.profile import STEPS, profile_text
 from tests.support.sites import call
 
@@ -65,10 +65,10 @@ def test_on_a_terminal_every_line_fits(
 
 
 def test_every_step_and_reason_has_words() -> None:
-    assert set(words.STEPS) == set(STEPS)
+    assert set(feasibility_words.STEPS) == set(STEPS)
     from anpr_share.feasibility.funnel import REASONS
 
-    told = [words.reason(code) for codes in REASONS.values() for code in codes]
+    told = [feasibility_words.reason(code) for codes in REASONS.values() for code in codes]
     assert all(told)
     assert len(set(told)) == len(told)
 

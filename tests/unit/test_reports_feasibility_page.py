@@ -169,7 +169,7 @@ def test_every_name_has_words_and_one_that_is_not_known_is_told_by_itself() -> N
     assert set(words.BASES) == set(get_args(Basis))
     for code in REASONS:
         assert code in words.REASONS or code in PHRASES
-    assert words.reason("vrm-partial") == PHRASES["vrm-partial"].meaning
+    assert words.reason("log-missing") == PHRASES["log-missing"].meaning
     assert words.reason("not-yet-known") == "not yet known"
 
 
