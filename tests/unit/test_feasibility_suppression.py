@@ -33,8 +33,8 @@ def small_tables(draw: st.DrawFn) -> Table:
 
 def published(shared: Shared) -> list[int | None]:
     """Every count of a summary, but those of the race."""
-    items = [*shared.steps, *(reason for step in shared.steps for reason in step.reasons)]
-    cells = [count for item in items for count in (item.rows, item.vehicles)]
+    cells = [count for step in shared.steps for count in (step.rows, step.vehicles)]
+    cells += [count for step in shared.steps for reason in step.reasons for count in (reason.rows, reason.vehicles)]
     return [shared.rows, shared.vehicles, shared.reads, shared.vehicles_in_reads, *cells]
 
 

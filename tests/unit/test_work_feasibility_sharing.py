@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from anpr_share.documents import envelope as dsse
 from anpr_share.documents import summary
 from anpr_share.documents.identity import Identity
+from anpr_share.documents.model import write
 from anpr_share.errors import AnprShareError, FormatError, PolicyError, StorageError, UsageError
 from anpr_share.feasibility.figures import Shared
 from anpr_share.feasibility.suppression import suppress
@@ -31,7 +33,7 @@ def checked(truth: Table | None = None, **changes: Any) -> Shared:
 
 def signed(by: Site, **changes: object) -> bytes:
     """A summary of this force, with fields at paths such as ``settings__min_reads`` changed."""
-    fields: Fields = summary_fields() | {"identity": documents.dsse.to_base64(by.identity.envelope)}
+    fields: Fields = summary_fields() | {"identity": dsse.to_base64(by.identity.envelope)}
     for path, value in changes.items():
         fields = changed(fields, path.replace("__", "."), value)
     return envelope(summary.KIND, fields, by).encode()
@@ -78,14 +80,10 @@ def test_an_offence_that_reads_as_a_plate_is_not_shared_nor_repeated(world: Worl
 def test_whatever_may_be_shared_is_a_document_and_is_read_back(truth: Table) -> None:
     shared = checked(truth)
     document = feasibility_sharing._document(shared, FORCE.identity, NOW)
-    data = documents.dsse.sign(summary.KIND, summary_bytes(document), FORCE.signing).encode()
+    data = dsse.sign(summary.KIND, write(document), FORCE.signing).encode()
     read, _ = feasibility_sharing._read(data)
 
     assert feasibility_sharing._shared(read) == shared
-
-
-def summary_bytes(document: summary.FeasibilitySummary) -> bytes:
-    return feasibility_sharing.write(document)
 
 
 def test_summaries_are_added_up_whoever_has_a_site(world: World) -> None:
@@ -182,6 +180,6 @@ def test_the_same_id_with_another_key_is_the_same_force() -> None:
 def test_no_file_of_a_summary_holds_a_float(world: World) -> None:
     out: Path = world.free("summary.json")
     feasibility_sharing.share(world.lancs, checked(), out)
-    payload = documents.dsse.parse(out.read_bytes(), summary.KIND).payload
+    payload = dsse.parse(out.read_bytes(), summary.KIND).payload
     json.loads(payload, parse_float=lambda text: pytest.fail(f"a float of {len(text)} characters"))
     assert tuple(step["name"] for step in json.loads(payload)["steps"]) == STEPS
