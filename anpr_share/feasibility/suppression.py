@@ -54,15 +54,15 @@ def suppress(result: FeasibilityResult) -> Shared:
     told = _tell(funnel, cells, small) or _nothing(funnel)
     eligible = told.steps[-1].vehicles
     points = () if eligible is None else _points(result.race, eligible, small)
-    seen = result.base_rate.vehicles
+    # Fewer reads, or vehicles in them, would bound how many vehicles can be left, or be in the extract.
+    most = max(funnel.vehicles, 2 * small)
     shared = Shared(
         at=result.at,
         first=result.first,
         last=result.last,
         settings=result.settings,
-        # Were they fewer than what they bound, they would say something of what is left.
-        reads=_unbinding(result.reads, max(small, funnel.vehicles * result.settings.min_reads)),
-        vehicles_in_reads=_unbinding(seen, max(small, funnel.vehicles)),
+        reads=_unbinding(result.reads, most * result.settings.min_reads),
+        vehicles_in_reads=_unbinding(result.base_rate.vehicles, most),
         rows=told.rows,
         vehicles=told.vehicles,
         steps=told.steps,

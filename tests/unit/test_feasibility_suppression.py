@@ -153,6 +153,21 @@ def test_of_a_check_that_is_small_as_a_whole_nothing_is_told_but_that() -> None:
     assert all(not step.reasons for step in shared.steps)
 
 
+@pytest.mark.parametrize("left", [(1, 1), (0, 0)])
+def test_that_nothing_is_told_pins_nothing_either(left: tuple[int, int]) -> None:
+    """Every table of up to four rows and vehicles of which nothing is told, where counts from 2 on are shared."""
+    truth = Table((("readable", 0), ("window", 0)), ((1, 1), (0, 0), left), ("readable", "window"), 2)
+    spreads = spread(list(tables(truth, 4)))
+    for key, count in told(truth, truth.shared()).items():
+        assert count is not None or is_open(key, *spreads[key], 2, "after window"), (key, spreads[key])
+
+
+def test_few_reads_do_not_bound_how_small_the_extract_is() -> None:
+    small = Table((("window", 0),), ((3, 3), (4, 2)), STEPS, 10).result()
+    for reads, expected in ((39, None), (40, 40)):
+        assert suppress(suppressing.result(small.funnel, (2, 0), small.settings, reads)).reads == expected
+
+
 def test_a_small_check_of_which_nothing_is_left_says_that_alone() -> None:
     shared = Table((("window", 0),), ((3, 3), (0, 0)), STEPS, 10).shared()
 
