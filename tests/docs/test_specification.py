@@ -15,7 +15,7 @@ import pytest
 
 from anpr_share import container, vrm
 from anpr_share.audit import evidence
-from anpr_share.documents import agreement, canonical, identity, keyshare, manifest, notice, receipt, request
+from anpr_share.documents import agreement, canonical, identity, keyshare, manifest, notice, receipt, request, summary
 from anpr_share.documents.model import Document
 from anpr_share.site import database, holdings, ledger, records
 from anpr_share.tables import checks, profile, schema
@@ -33,6 +33,7 @@ PAYLOADS: dict[str, type[Document]] = {
     "receipt": receipt.Receipt,
     "notice": notice.Notice,
     "notice-content": notice.NoticeContent,
+    "feasibility-summary": summary.FeasibilitySummary,
 }
 
 
@@ -112,6 +113,7 @@ def test_the_fields_of_a_checkpoint_are_those_that_are_read() -> None:
         *(request.RequestedWindow, manifest.Table, manifest.Part, manifest.SealedFile, manifest.DayKey),
         *(manifest.Quality, manifest.TableQuality, manifest.DayCount),
         *(receipt.Loaded, receipt.LoadedDay, receipt.Refused, receipt.Deleted, receipt.Answered, notice.Recall),
+        *(summary.SummarySettings, summary.SummaryStep, summary.SummaryReason, summary.SummaryPoint),
     ],
 )
 def test_the_fields_of_a_part_of_a_document_are_named(model: type[Document]) -> None:

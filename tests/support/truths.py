@@ -467,6 +467,26 @@ def applied(made: World, again: Done) -> None:
     settled(made, "uni", "lancs")
 
 
+# --- feasibility
+
+
+def summary(made: World) -> Path:
+    """What the first force shares of its feasibility check."""
+    return made.root / "summary.json"
+
+
+def shared(made: World, again: Done) -> None:
+    """There is one summary, whole, and the ledger has its digest and no count."""
+    said(again, "a file is already where")
+    settled(made, "lancs")
+    payload = base64.b64decode(json.loads(summary(made).read_bytes())["payload"])
+    sql = "SELECT json_extract(CAST(line AS TEXT), '$.subject'), json_extract(CAST(line AS TEXT), '$.details') "
+    sql += "FROM ledger WHERE json_extract(CAST(line AS TEXT), '$.event') = 'feasibility-shared'"
+    ((subject, details),) = table(made, "lancs", sql)
+    digest = hashlib.sha256(payload).hexdigest()
+    require((subject, json.loads(details)) == (json.loads(payload)["id"], {"summary": digest}), f"ledger: {details}")
+
+
 # --- reports
 
 
