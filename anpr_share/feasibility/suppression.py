@@ -2,9 +2,10 @@
 
 T is ``small_below``. What falls out at each step for each reason, and what is left in the end, are *cells* of rows and
 vehicles; every running total is a sum of them. Empty cells are said. The others stand in a tree that the list of them
-fixes and no count does: steps are halved, then the reasons of a step. A cell *can be told* if its rows and vehicles are
-each 0 or at least T. A group of the tree can be told if both of its halves can, or else, as one sum, if it withstands
-an attacker. Both halves are told where both can be; otherwise one sum, and nothing within it.
+fixes and no count does: stretches of steps about one thing (`_ABOUT`) are halved, and each half again, then the steps
+of a stretch, then the reasons of a step. A cell *can be told* if its rows and vehicles are each 0 or at least T. A
+group of the tree can be told if both of its halves can, or else, as one sum, if it withstands an attacker. Both halves
+are told where both can be; otherwise one sum, and nothing within it.
 
 Guarantee: take an attacker who knows all that is published, these rules, that vehicles never fall out for want of a
 plate, that something is left unless the verdict is ``stop``, and, where no cell of the extract holds several plates,
@@ -39,9 +40,18 @@ from anpr_share.feasibility.figures import (
     SharedReason,
     SharedStep,
 )
+from anpr_share.tables.profile import StepName
 
-WITHOUT_VEHICLES: Final = frozenset({"has-vrm", "whole-vrm"})
+WITHOUT_VEHICLES: Final[frozenset[StepName]] = frozenset({"has-vrm", "whole-vrm"})
 """The steps at which rows fall out that name no vehicle."""
+
+_ABOUT: Final[Mapping[StepName, str]] = {
+    **dict.fromkeys(("readable", "offence", "convicted"), "case"),
+    **dict.fromkeys(WITHOUT_VEHICLES, "plate"),
+    **dict.fromkeys(("victim", "window"), "use"),
+    **dict.fromkeys(("seen", "often"), "reads"),
+}
+"""Neighbours that are better told as one sum than with others; what is left at the end goes with the reads."""
 
 Counts = Mapping[int, int]
 """A count for each cell, by its place."""
@@ -108,7 +118,10 @@ class _Told:
 
 
 def _tell(funnel: Funnel, cells: Sequence[_Cell], small: int) -> _Told | None:
-    tree = _Tree([cell.step for cell in cells], [cell.carries for cell in cells], small)
+    about = [_ABOUT[step.name] for step in funnel.steps] + ["reads"]
+    stretch = [sum(before != after for before, after in pairwise(about[: place + 1])) for place in range(len(about))]
+    places = [(stretch[cell.step], cell.step, cell.reason) for cell in cells]
+    tree = _Tree(places, [cell.carries for cell in cells], small)
     rows = {i: cell.rows for i, cell in enumerate(cells)}
     vehicles = {i: cell.vehicles for i, cell in enumerate(cells)}
     groups = tree.groups(rows, vehicles)
@@ -163,7 +176,7 @@ def _points(race: Race, eligible: int, small: int) -> tuple[SharedPoint, ...]:
     if min(cells) < 0 or 0 < eligible < small + len(cells):
         return ()
     some = [i for i, count in enumerate(cells) if count]
-    tree = _Tree(some, [False] * len(some), small)
+    tree = _Tree([(place,) for place in some], [False] * len(some), small)
     groups = tree.groups({i: cells[place] for i, place in enumerate(some)}, dict.fromkeys(range(len(some)), 0))
     if groups is None:
         return ()
@@ -175,18 +188,19 @@ def _points(race: Race, eligible: int, small: int) -> tuple[SharedPoint, ...]:
 
 
 class _Tree:
-    """The groups that cells can be told in, none of them empty: ``units`` says which belong to one step, in order.
+    """The groups that cells can be told in, none of them empty.
 
-    ``carries`` says which can have vehicles; ``small`` is T.
+    ``places`` says where each is, in order, what is halved first standing first; ``carries`` which can have vehicles;
+    ``small`` is T.
     """
 
-    def __init__(self, units: Sequence[int], carries: Sequence[bool], small: int) -> None:
-        self._units, self._carries, self._small = units, carries, small
+    def __init__(self, places: Sequence[tuple[int, ...]], carries: Sequence[bool], small: int) -> None:
+        self._places, self._carries, self._small = places, carries, small
         self._known: dict[tuple[int, int, int, int], bool] = {}
 
     def groups(self, rows: Counts, vehicles: Counts) -> list[range] | None:
         """The groups whose sums are told, in order; None if not even the whole may be."""
-        whole = range(len(self._units))
+        whole = range(len(self._places))
         if not whole:
             return []
         return list(self._divide(whole, rows, vehicles)) if self._can_be_told(whole, rows, vehicles) else None
@@ -202,7 +216,9 @@ class _Tree:
     def _halves(self, group: range) -> tuple[range, ...]:
         if len(group) == 1:
             return ()
-        begins = [i for i in group[1:] if self._units[i] != self._units[i - 1]] or list(group[1:])
+        first, last = self._places[group.start], self._places[group.stop - 1]
+        level = next(level for level, (a, b) in enumerate(zip(first, last, strict=True)) if a != b)
+        begins = [i for i in group[1:] if self._places[i][level] != self._places[i - 1][level]]
         middle = begins[len(begins) // 2]
         return range(group.start, middle), range(middle, group.stop)
 
