@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anpr_share.feasibility.combining import Combined, Span
-    from anpr_share.feasibility.figures import Code, Condition, Shared
+    from anpr_share.feasibility.figures import Shared
     from anpr_share.reports.terminal import Line
     from anpr_share.work.feasibility_sharing import CombineResult, ShareResult
 
@@ -27,7 +27,7 @@ def share_lines(result: ShareResult, shared: Shared) -> list[Line]:
         f"wrote {near(result.path)}: what may be shared of this check, signed",
         f"no count in it is from 1 to {least - 1}, and none such can be worked out from it",
         "it says",
-        *(f"  {line}" for line in _verdict_lines(shared.code, shared.conditions)),
+        *(f"  {line}" for line in verdict_lines(shared.code, shared.conditions)),
     ]
     if shared.rows is None:
         lines.append("the extract is too small for more: no count of it is in the summary")
@@ -69,17 +69,11 @@ def span_text(span: Span) -> str:
 
 
 def _verdict(combined: Combined) -> Iterator[Line]:
-    yield from _verdict_lines(combined.code, combined.conditions)
+    yield from verdict_lines(combined.code, combined.conditions)
     yield (
         f"vehicles left after {count(combined.paperwork_days, 'day')} of paperwork: {span_text(combined.after)}; "
         f"needed: {combined.needed:,}"
     )
-
-
-def _verdict_lines(code: Code, conditions: tuple[Condition, ...]) -> Iterator[str]:
-    yield from verdict_lines(code, conditions)
-    if code == "go-if" and not conditions:
-        yield "  the published figures prove neither go nor stop"
 
 
 def _forces(result: CombineResult) -> Iterator[Line]:

@@ -77,11 +77,17 @@ def reason(code: str) -> str:
     return PHRASES[code].meaning if code in PHRASES else code.replace("-", " ")
 
 
+NEITHER: Final = "the figures that may be shared prove neither go nor stop"
+"""What is said of the verdict "go, under conditions" where the conditions themselves are suppressed."""
+
+
 def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
     """The verdict in a word, and each condition."""
     yield f"verdict: {VERDICTS[code]}"
     for condition in conditions:
         yield f"  if      {CONDITIONS[condition]}"
+    if code == "go-if" and not conditions:
+        yield f"  {NEITHER}"
 
 
 def untold(small_below: int) -> str:
