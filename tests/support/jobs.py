@@ -9,13 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from anpr_share.errors import AnprShareError
-from anpr_share.feasibility.suppression import suppress
-from anpr_share.site.opened import OpenSite
-from anpr_share.work import feasibility_sharing
 from tests.support import sites, truths
 from tests.support.sites import AGREEMENT, Done, World
-from tests.support.suppressing import Table
 from tests.support.truths import accept_key, require, table
 
 
@@ -188,18 +183,8 @@ def _export_newer_targets(made: World) -> None:
 
 
 def _share(made: World) -> Done:
-    """What ``feasibility --share`` does once it has looked."""
-    checked = Table((("victim", 0), ("window", 0)), ((3, 2), (80, 71), (48, 40)), ("victim", "window"), 10).result()
-    secret = sites.PASSPHRASE.encode("ascii")
-    try:
-        with (
-            sites.quick_opening(),
-            OpenSite.open(made.root / "lancs", passphrase=secret, clock=lambda: made.now) as site,
-        ):
-            feasibility_sharing.share(site, suppress(replace(checked, at=made.now)), truths.summary(made))
-    except AnprShareError as error:
-        return Done(error.exit_code, "", error.message)
-    return Done(0, "", "")
+    given = ("--targets", made.root / "targets.csv", "--targets-profile", made.root / "feasibility.toml")
+    return made.run("feasibility", *given, "--share", truths.summary(made), site="lancs")
 
 
 # --- reports
@@ -398,7 +383,9 @@ JOBS: Final = {
         (0,),
         before=(World.recall,),
     ),
-    "feasibility, share": Job(_share, truths.shared, "agreed", "lancs", "feasibility-shared", (6,)),
+    "feasibility, share": Job(
+        _share, truths.shared, "agreed", "lancs", "feasibility-shared", (6,), before=(sites.feasibility_profile,)
+    ),
     "audit": Job(
         _report(*_AUDIT),
         truths.reported(*_AUDIT),

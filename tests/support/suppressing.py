@@ -46,6 +46,23 @@ class Table:
     paperwork: int = 90
     unjudged: frozenset[StepName] = frozenset()
 
+    @classmethod
+    def of(cls, found: FeasibilityResult) -> Table:
+        """The table of a check."""
+        steps, rules = found.funnel.steps, found.settings
+        last = steps[-1]
+        return cls(
+            tuple((step.name, n) for step in steps for n, _ in enumerate(step.reasons)),
+            (*((item.rows, item.vehicles) for step in steps for item in step.reasons), (last.rows, last.vehicles)),
+            rules.steps,
+            rules.small_below,
+            found.funnel.several,
+            found.race.left,
+            rules.vehicles_needed,
+            rules.paperwork_days,
+            frozenset(step.name for step in steps if not step.judged),
+        )
+
     def possible(self) -> bool:
         """Whether such a check can be, as an attacker knows them."""
         plain = self.several > 0 or all(rows >= vehicles for rows, vehicles in self.cells)
