@@ -22,7 +22,7 @@ from anpr_share.token_tables import CameraTable
 from anpr_share.work.accounting import CONTRADICTING, REPEATED, TOO_FEW, Tally
 from anpr_share.work.targeting import Released, require_agreed, require_few
 
-# How many were made coarser is not said: whoever knows that tells unknown context from context taken out.
+# Of how many is not said: it would help to tell context that was taken out from context that was never known.
 COARSER = "context of some cameras was made coarser, so that each combination is held by as many as agreed"
 
 
