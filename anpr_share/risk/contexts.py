@@ -7,7 +7,8 @@ lost. An unknown value is a value like any other, so that nobody can tell it fro
 The rule: area type goes first, then class of road, then kind. Whatever fewer than k cameras hold loses that column;
 what is left may then be held by more. Cameras that lose all of it must be k among themselves too: if they are fewer,
 the smallest other combination, the first by its words if there are several, loses everything with them. So a column is
-lost only where fewer than k cameras would have been alike in it, but for those last ones.
+lost only where fewer than k cameras would have been alike in it, but for those last ones. No camera is left out alone:
+the reads would show which it is.
 
 k-anonymity is Sweeney's (2002); that whoever knows the rule may learn from what was lost, Wong and others (2007). See
 docs/threats.md for what it does not protect from.

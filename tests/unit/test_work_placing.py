@@ -242,6 +242,40 @@ def test_a_bundle_has_its_cameras_in_one_part_whose_size_says_nothing(agreed: Wo
     assert sizes == {2**16}
 
 
+def test_cameras_come_in_several_files_named_by_patterns(agreed: World) -> None:
+    folder, request, out = agreed.free("x").parent, agreed.free("request.json"), agreed.free("bundle.anpr.zip")
+    request.write_bytes(agreed.request(agreement=PLACED))
+    for number, rows in enumerate((CAMERAS[:3], CAMERAS[2:4], CAMERAS[4:])):
+        cameras_input(folder / f"cameras-{number}.csv", rows)
+    reads = reads_input(folder / "reads.csv", READS).paths[0]
+    given = ("--cameras", folder / "cameras-[01].csv", "--cameras", folder / "cameras-2.csv")
+
+    code = agreed.cli(
+        LANCS,
+        *("export", "--request", request, "--reads", reads, "--profile", "plain-reads", "-o", out),
+        *(*given, "--cameras-profile", "plain-cameras"),
+    )
+
+    assert code == 0
+    assert agreed.forge(out).frame("cameras", "undated").height == 6
+    assert agreed.forge(out).quality("cameras")["withheld"] == {"repeated": 1}
+
+
+def test_cameras_that_are_not_agreed_leave_no_bundle_and_no_used_window(world: World) -> None:
+    request, out = world.free("request.json"), world.free("bundle.anpr.zip")
+    request.write_bytes(world.request())
+    reads = reads_input(world.free("reads.csv"), READS).paths[0]
+    cameras = cameras_input(world.free("cameras.csv"), CAMERAS).paths[0]
+    command = ("export", "--request", request, "--reads", reads, "--profile", "plain-reads", "-o", out)
+
+    code, said = world.told(LANCS, *command, "--cameras", cameras, "--cameras-profile", "plain-cameras")
+
+    assert code == 4
+    assert "error: the agreement msv-2026 has no cameras, so none may leave\nhint: leave out --cameras" in said
+    assert not out.exists()
+    assert world.cli(LANCS, *command) == 0
+
+
 def test_the_quality_record_tells_that_context_was_made_coarser_and_not_of_how_many(agreed: World) -> None:
     forged = agreed.forge(agreed.export(agreed.request(agreement=PLACED), targets=TARGETS, cameras=CAMERAS))
 
