@@ -224,6 +224,16 @@ def test_linked_reads_are_the_same_but_for_the_context(agreed: World) -> None:
     assert ours["kind"].null_count() == ours.height
 
 
+def test_a_force_says_nothing_of_another_forces_cameras(agreed: World) -> None:
+    ours = agreed.forge(agreed.export(asked(agreed), cameras=CAMERAS)).frame("cameras", "undated")
+    agreed.load(agreed.export(asked(agreed), targets=TARGETS))
+    forged = agreed.forge(agreed.export(asked(agreed, to=WYP), READS[:1], cameras=CAMERAS, by=WYP), by=WYP)
+    forged.put("cameras", "undated", ours)
+    agreed.load(forged.write())
+
+    assert linked(agreed)["kind"].null_count() == linked(agreed).height == 4
+
+
 def test_context_can_be_asked_for_alone_and_filtered_by(agreed: World) -> None:
     agreed.load(agreed.export(asked(agreed), targets=TARGETS, cameras=CAMERAS))
 
