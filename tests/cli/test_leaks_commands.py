@@ -112,6 +112,12 @@ def exchange(run: Run, made: World) -> None:
         asked = ("feasibility", "--targets", extract, "--targets-profile", sites.feasibility_profile(made))
         run.both("feasibility", "--targets", extract, "--targets-profile", "plain-targets", code=1)
         run.both(*asked, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
+    shared = {site: made.root / f"shared-{site}.json" for site in ("lancs", "wyp")}
+    for site, summary in shared.items():
+        written = ("--html", made.root / f"{site}.html", "--share", summary)
+        asked = ("feasibility", "--targets", extracts[1], "--targets-profile", sites.feasibility_profile(made))
+        run(*asked, *written, site=site)
+    run.both("feasibility", "combine", *shared.values(), site="uni")
     for extract, out in zip((reads, packed[0]), pseudonymised, strict=True):
         given = ("--profile", "plain-reads", "--agreement", AGREEMENT, "-o", out)
         run("pseudonymise", extract, *given, site="lancs")
@@ -303,7 +309,16 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "status": ("uni", []),
     "verify": ("uni", ["{root}/lancs.anpr.zip"]),
 }
-WITHOUT_A_SITE = {"agreement draft", "check", "demo", "feasibility", "init", "inspect", "profile show"}
+WITHOUT_A_SITE = {
+    "agreement draft",
+    "check",
+    "demo",
+    "feasibility",
+    "feasibility combine",
+    "init",
+    "inspect",
+    "profile show",
+}
 BROKEN = {
     "a description that holds a plate": ("site.toml", f'site = "{PLATE}"\nname = "{CAMERAS[0]}"\n'),
     "a database that is an extract": ("site.db", f"{PLATE},{CAMERAS[0]}\n" * 500),
