@@ -31,6 +31,7 @@ from anpr_share.cli import (
     notices,
     research,
     retention,
+    risk,
     sites,
 )
 from anpr_share.cli.common import Commands, Invocation, keep, system_clock, with_common_options
@@ -47,7 +48,19 @@ class Group(Protocol):
 NAME = "anpr-share"
 SWITCH_SECONDS = 0.0003
 
-MODULES: tuple[Group, ...] = (demo, sites, extracts, agreements, exchange, notices, research, retention, ledger, audit)
+MODULES: tuple[Group, ...] = (
+    demo,
+    sites,
+    extracts,
+    risk,
+    agreements,
+    exchange,
+    notices,
+    research,
+    retention,
+    ledger,
+    audit,
+)
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
 
 ABOUT = """Linkable number-plate data from a police force to a university, without a plate, a camera

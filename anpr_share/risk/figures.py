@@ -200,3 +200,8 @@ class RiskResult:
     choices: tuple[Choice, ...]
     recommendation: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def over_ceiling(self) -> bool:
+        """Whether an export of the release passes the agreement's ceiling."""
+        return self.ceiling is not None and self.release.curves[0].four > float(self.ceiling)

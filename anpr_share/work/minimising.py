@@ -22,7 +22,6 @@ from anpr_share import periods
 from anpr_share.documents.manifest import LIMITS
 from anpr_share.errors import UsageError
 from anpr_share.parquet import KEY_BYTES, opening, scan_part, write_part
-from anpr_share.periods import RESOLUTIONS
 from anpr_share.pseudonyms import sample_threshold
 from anpr_share.tables import schema
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
@@ -223,7 +222,8 @@ class ReadsPipeline:
         self.tally.duplicates += int((packed == packed.shift()).sum())
         at = (start + pl.duration(microseconds=pl.col("time").cast(pl.Int64) * unit)).alias("captured_at")
         if self._rules.resolution != "1s" or unit != _SECOND:
-            coarse = floored(self._rules.resolution, self._rules.zone, start)
+            coarse = periods.floored(pl.col("captured_at"), self._rules.resolution, day, self._rules.zone)
+            coarse = coarse.alias("captured_at")
             rows = packing.unpack(packed).with_columns(at).with_columns(coarse)
             since = (pl.col("captured_at") - start).dt.total_microseconds()
             packed = packing.pack(rows.with_columns(time=since // unit)).sort()
@@ -280,17 +280,6 @@ class ReadsPipeline:
             yield from self._ordered(rows, vehicles, names, day).iter_slices(self._part_rows)
         for path, _, _ in spills:
             path.unlink()
-
-
-def floored(resolution: str, zone: ZoneInfo, start: pl.Expr) -> pl.Expr:
-    """``captured_at`` at an agreed resolution by the zone's clock, never before ``start``, when its day begins."""
-    step = RESOLUTIONS[resolution]
-    if step is None:
-        return start.alias("captured_at")
-    local = pl.col("captured_at").dt.convert_time_zone(zone.key)
-    offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
-    past = (pl.col("captured_at").dt.timestamp("us") + offset) % step
-    return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
 
 def _band() -> pl.Expr:
