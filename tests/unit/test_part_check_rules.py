@@ -14,7 +14,7 @@ import pytest
 from anpr_share.errors import UsageError
 from anpr_share.parquet import scan_part
 from anpr_share.part_check import PartJob, PartRules, Rewrite
-from anpr_share.periods import Window, day_start
+from anpr_share.periods import Window, day_start, floored
 from tests.support.parts import CAMERA, DAY, FIRST, LOCAL, SCHEMA, VEHICLE, check, check_here, job, refuse
 
 
