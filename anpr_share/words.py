@@ -17,6 +17,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def percent(share: float) -> str:
+    """A share in per cent: ``95.4 %``."""
+    return f"{100 * share:.1f} %"
+
+
 def others(total: int, shown: int, what: str = "more") -> list[str]:
     """How many there are beyond those shown, as a line; no line if there are none."""
     return [f"and {total - shown} {what}; --json lists them all"] if total > shown else []

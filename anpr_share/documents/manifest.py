@@ -220,7 +220,7 @@ class TableQuality(Document):
 class Quality(Document):
     """What s.38(5) Data Protection Act 2018 asks a sender to supply: how accurate, complete and reliable the data are.
 
-    ``disclosure_risk`` has its room before there is anything to fill it with.
+    ``disclosure_risk`` says how identifying the reads of the bundle are: see ``docs/spec/rules-v1.md``.
     """
 
     tables: tuple[TableQuality, ...]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from anpr_share.documents.identity import spoken
 from anpr_share.reports.terminal import Table, near
 from anpr_share.tables.phrases import PHRASES
-from anpr_share.words import count, moment, size
+from anpr_share.words import count, moment, percent, size
 from anpr_share.work.accounting import WITHHELD
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anpr_share.documents.manifest import TableQuality
     from anpr_share.reports.terminal import Line
@@ -51,11 +51,20 @@ def export_lines(result: ExportResult) -> list[Line]:
         f"wrote {near(result.path)} ({size(result.bytes)})",
         f"days {result.first} to {result.last}, for {result.recipient}",
         Table(("table", "rows", ""), [row for table in result.tables for row in account(table)]),
+        _risk_line(result.disclosure_risk),
         f"delete the file here by {moment(result.delete_by, result.timezone)}",
     ]
     lines += [f"note: {warning}" for warning in result.warnings]
     lines.append(f"next: send it to {result.recipient}; when its receipt comes: anpr-share receipt accept FILE")
     return lines
+
+
+def _risk_line(risk: Mapping[str, str]) -> str:
+    low, high, share = (float(risk[name]) for name in ("low4", "high4", "unicity4"))
+    return (
+        f"risk: four reads single out {percent(max(share, float(risk.get('known4', '0'))))} of the vehicles "
+        f"({percent(low)} to {percent(high)}); it is in the bundle's quality record"
+    )
 
 
 def account(table: TableQuality) -> list[tuple[str | int, ...]]:

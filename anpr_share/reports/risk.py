@@ -49,7 +49,7 @@ def _lines(result: RiskResult) -> Iterator[Line]:
 
 def headline(curve: Unicity) -> str:
     """The one sentence: how many vehicles four reads single out."""
-    four = next(item for item in curve.curve if item.points == 4)
+    four = curve.curve[3]
     text = f"4 reads are enough to single out {of_100(four.vehicles.share)} vehicles ({_interval(four.vehicles)})"
     if four.known is not None and four.known.share > four.vehicles.share:
         text += f"; of those that were seen so often, {of_100(four.known.share)}"

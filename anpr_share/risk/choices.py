@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from anpr_share.risk.figures import Choice, Unicity
+from anpr_share.risk.figures import Choice, Unicity, above
 from anpr_share.risk.scopes import and_coarser, coarsened, measured
 from anpr_share.words import RESOLUTIONS, of_100
 
@@ -73,18 +73,16 @@ def _sampled(rows: pl.DataFrame, share: Decimal) -> pl.DataFrame:
 
 def _choice(way: tuple[str, tuple[str, ...], str], found: Unicity, *, agreed: bool) -> Choice:
     resolution, columns, sample = way
-    four = next(item for item in found.curve if item.points == 4)
-    greater = four.vehicles if four.known is None or four.vehicles.share >= four.known.share else four.known
     return Choice(
         resolution=resolution,
         columns=columns,
         sample=sample,
         agreed=agreed,
         of=found.vehicles,
-        unicity4=greater.share,
-        low=greater.low,
-        high=greater.high,
-        exposed=four.vehicles.share * float(sample),
+        unicity4=found.four.share,
+        low=found.four.low,
+        high=found.four.high,
+        exposed=found.curve[3].vehicles.share * float(sample),
     )
 
 
@@ -104,7 +102,7 @@ def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ..
     lowest = min(least_lost, key=lambda way: way.unicity4)
     said = []
     if ceiling is not None:
-        fitting = [way for way in least_lost if Decimal(str(way.unicity4)) <= Decimal(ceiling)]
+        fitting = [way for way in least_lost if not above(way.unicity4, ceiling)]
         said.append(_under(ceiling, agreed, fitting, lowest))
     elif lowest.unicity4 < agreed.unicity4:
         said.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 MOST_POINTS: Final = 6
@@ -46,15 +47,13 @@ class Unicity:
     curve: tuple[Identified, ...]
 
     @property
-    def four(self) -> float:
+    def four(self) -> Estimate:
         """What a ceiling is held against: the greater share for four points, of all vehicles or of those known so well.
 
         Vehicles that were seen once hide how far the regular ones stand out, so neither figure alone will do.
         """
-        found = next((item for item in self.curve if item.points == 4), None)
-        if found is None:
-            return 0.0
-        return max(found.vehicles.share, 0.0 if found.known is None else found.known.share)
+        found = self.curve[3]
+        return max([found.vehicles, *([found.known] if found.known else [])], key=lambda item: item.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,5 +202,10 @@ class RiskResult:
 
     @property
     def over_ceiling(self) -> bool:
-        """Whether an export of the release passes the agreement's ceiling."""
-        return self.ceiling is not None and self.release.curves[0].four > float(self.ceiling)
+        """Whether the release passes the agreement's ceiling: with four decimals, as a quality record has it."""
+        return self.ceiling is not None and above(self.release.curves[0].four.share, self.ceiling)
+
+
+def above(share: float, ceiling: str) -> bool:
+    """Whether a share is above a decimal text, with four decimals."""
+    return Decimal(share).quantize(Decimal("0.0001"), ROUND_HALF_UP) > Decimal(ceiling)

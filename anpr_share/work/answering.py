@@ -115,11 +115,6 @@ def prepare(site: OpenSite, data: bytes) -> Answer:
     if request.agreement != agreement.digest:
         raise PolicyError("the request was made under another version of the agreement", hint="ask for a new request")
     require_in_force(agreement, now.instant)
-    if agreement.terms.risk is not None and agreement.terms.risk.unicity4_max is not None:
-        raise PolicyError(
-            "the agreement sets a ceiling on disclosure risk, which this version cannot measure: nothing is exported",
-            hint="a later version measures it; or agree on a version without [risk]",
-        )
     partners.require_party(agreement, request.sender, "university", "the request")
     if request.recipient != site.identity.fingerprint:
         raise PolicyError(

@@ -25,7 +25,7 @@ from anpr_share.part_check import PartJob, PartResult, PartRules, Rewrite, check
 from anpr_share.periods import UNDATED
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.opened import OpenSite
-from anpr_share.work import verifying
+from anpr_share.work import measuring, verifying
 from anpr_share.work.verifying import Opened, Standing
 
 
@@ -208,6 +208,8 @@ def verify_to_keys(site: OpenSite, file: BinaryIO, opened: Opened, sender: Ident
             step=7,
             hint="tell the sender, and ask for the days anew with a new request",
         )
+    if "reads" in {table.name for table in manifest.tables}:
+        measuring.require_below_ceiling(sealed.quality.disclosure_risk, standing.agreement, step=7)
     return Verified(opened, standing, window, sealed, keys)
 
 

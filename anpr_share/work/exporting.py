@@ -30,6 +30,7 @@ from anpr_share.errors import InputError
 from anpr_share.files import storage_errors
 from anpr_share.parquet import KEY_BYTES, PartFile, part_key, write_padded, write_part
 from anpr_share.periods import UNDATED
+from anpr_share.risk.unicity import UnicitySample
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private
 from anpr_share.tables.checks import read_times
@@ -37,7 +38,7 @@ from anpr_share.tables.extract import Extract, open_extract
 from anpr_share.tables.report import writing_rejects
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import RULES
-from anpr_share.work import accounting, answering, heads
+from anpr_share.work import accounting, answering, heads, measuring
 from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
 from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
@@ -65,7 +66,7 @@ class Input:
 @dataclass(frozen=True, slots=True)
 class ExportResult:
     """What was exported. ``tables`` are the accounts of the quality record; by ``delete_by`` the bundle file must be
-    destroyed here; ``warnings`` are for a person.
+    destroyed here; ``disclosure_risk`` is that of the quality record; ``warnings`` are for a person.
     """
 
     bundle: str
@@ -76,6 +77,7 @@ class ExportResult:
     first: date
     last: date
     tables: tuple[manifests.TableQuality, ...]
+    disclosure_risk: dict[str, str]
     delete_by: datetime
     timezone: str
     warnings: tuple[str, ...]
@@ -97,7 +99,8 @@ def export(
 
     Raises :class:`PolicyError` for what the agreement, the request or the trust in its sender forbids,
     :class:`InputError` for an extract that cannot be used or of which no row is left, but :class:`PolicyError` if only
-    the agreement's limits keep its rows, :class:`LockedError` without the linkage key.
+    the agreement's limits keep its rows, or if more vehicles would stand out than its ceiling lets,
+    :class:`LockedError` without the linkage key.
     """
     authority = answering.checked_authority(authority)
     with site.writing():
@@ -148,6 +151,8 @@ class _Export:
         self.extracts: list[tuple[tuple[Path, ...], str, date]] = []
         self.target_vehicles: frozenset[str] = frozenset()
         self.warnings: list[str] = []
+        self.unicity = UnicitySample(self.agreement.terms.reads.resolution)
+        self.risk: dict[str, str] = {}
 
     @property
     def agreement(self) -> Agreement:
@@ -186,6 +191,7 @@ class _Export:
             scratch=self.scratch,
             targets=self.target_vehicles,
             on_rejects=on_rejects,
+            unicity=self.unicity,
         )
         self._warn_of_others()
         pipeline.read(extract, self.progress)
@@ -195,6 +201,8 @@ class _Export:
         tally = pipeline.tally
         if tally.rows_out == 0:
             raise accounting.none_left(tally, self.agreement, "reads", self.created)
+        self.risk = measuring.disclosure_risk(self.unicity.result())
+        measuring.require_below_ceiling(self.risk, self.agreement)
         self._warn_about_reach(pipeline)
         self.extracts.append((extract.paths, "reads", min(pipeline.days_seen)))
         self.accounts.append(accounting.account("reads", tally, self.window.window))
@@ -263,7 +271,7 @@ class _Export:
                 tables=tuple(self.accounts),
                 sample=terms.reads.sample,
                 authority=self.authority,
-                disclosure_risk=None,
+                disclosure_risk=self.risk,
                 notes=tuple(self.warnings),
             ),
         )
@@ -359,6 +367,7 @@ class _Export:
             first=window.first,
             last=window.last,
             tables=tuple(self.accounts),
+            disclosure_risk=self.risk,
             delete_by=min(self.agreement.delete_by(table, day) for table, day in oldest.items()),
             timezone=self.agreement.zone.key,
             warnings=tuple(self.warnings),

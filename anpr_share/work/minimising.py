@@ -23,14 +23,14 @@ from anpr_share.documents.manifest import LIMITS
 from anpr_share.errors import UsageError
 from anpr_share.parquet import KEY_BYTES, opening, scan_part, write_part
 from anpr_share.pseudonyms import sample_threshold
-from anpr_share.tables import schema
+from anpr_share.risk.unicity import UnicitySample, points
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
 from anpr_share.tables.extract import Extract, open_extract
-from anpr_share.tables.times import UTC_TIME, local_days
+from anpr_share.tables.times import local_days
 from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
 from anpr_share.work.ahead import ahead
-from anpr_share.work.ordering import Packing, Ranked, numbers, ranked
+from anpr_share.work.releasing import Named, band, ordered
 
 if TYPE_CHECKING:
     from anpr_share.documents.agreement import Agreement
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 BUFFERED_ROWS = 24_000_000
 PART_ROWS = LIMITS.rows_of_a_part
 _SPILLED_PIECE_ROWS = 8_000_000
-
-_SECOND = 1_000_000  # microseconds
-_LONGEST_DAY = 26 * 3600 * _SECOND
-_BANDS = 15  # the most that there could be
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +76,12 @@ class ReadsPipeline:
         *,
         scratch: Path,
         on_rejects: OnRejects | None = None,
+        unicity: UnicitySample | None = None,
         buffered_rows: int = BUFFERED_ROWS,
         part_rows: int = PART_ROWS,
     ) -> None:
         self.tally = Tally()
+        self._unicity = unicity
         self._profile, self._rules, self._plates, self._cameras = profile, rules, plates, cameras
         self._scratch, self._on_rejects = scratch, on_rejects
         self._swapped = SwappedColumns(profile, "camera")
@@ -161,13 +159,14 @@ class ReadsPipeline:
         tally.rows_out += released.height
         tally.families.update(_counts(facts["family"].gather(released["plate"])))
         tally.ambiguous += int(facts["ambiguous"].gather(released["plate"]).sum())
-        band = _band() if "confidence" in self._rules.columns else pl.lit(0, dtype=pl.UInt8)
-        rows = released.select("day", "plate", "camera", "captured_at", band.alias("band"))
+        certainty = band() if "confidence" in self._rules.columns else pl.lit(0, dtype=pl.UInt8)
+        rows = released.select("day", "plate", "camera", "captured_at", certainty.alias("band"))
         for (day,), some in rows.partition_by("day", as_dict=True, include_key=False).items():
             tally.day_rows[day] += some.height
             self._buffer.setdefault(day, []).append(some)
         self._buffered += released.height
         if self._buffered >= self._buffered_limit or self._plates.full or self._cameras.full:
+            self._look()
             self._spill()
 
     @property
@@ -177,23 +176,41 @@ class ReadsPipeline:
 
     def days(self) -> Iterator[tuple[date, Iterator[pl.DataFrame]]]:
         """Each day to release, in order, with its frames of at most ten million rows in final form and order."""
+        columns = self._rules.columns
+        for day, pieces in self._ordered_days():
+            yield day, (some for rows, named in pieces for some in named.written(rows, columns, self._part_rows))
+
+    def released(self) -> Iterator[pl.DataFrame]:
+        """The rows to release, without a token, day by day: for what only looks at them.
+
+        ``vehicle`` and ``camera`` (UInt64) are the first half of the tokens, ``at`` (Datetime, UTC) is at the agreed
+        resolution, ``day`` (Date) the capture day and ``kind`` (UInt8) the family; ``camera`` and ``kind`` are there
+        only if the agreement lets them out.
+        """
+        for day, pieces in self._ordered_days():
+            for rows, named in pieces:
+                yield named.released(rows, self._rules.columns).with_columns(day=pl.lit(day))
+
+    def _ordered_days(self) -> Iterator[tuple[date, Iterator[tuple[pl.DataFrame, Named]]]]:
+        """Each day in order, as pieces whose rows are ranks in order. What measures unicity sees all of it twice."""
+        self._look()
         if self._spills:
             self._spill()
+        if self._unicity is not None:
+            self._unicity.draw()
+        if self._spills:
             for day in sorted(self._spills):
                 yield day, self._spilled_day(day)
             return
         if not self._buffer:
             return
-        tokens, names = self._plates.tokens, self._cameras.frame["camera"]
-        plates, cameras = ranked(tokens["order"]), ranked(numbers(names))
-        vehicles = self._written(tokens.with_columns(self._plates.facts["family"]), plates)
-        places = names.gather(cameras.one)
+        named, plates, cameras = self._named().by_rank()
         for day in sorted(self._buffer):
             rows = pl.concat(self._buffer.pop(day))
             rows = rows.with_columns(
                 plate=plates.rank.gather(rows["plate"]), camera=cameras.rank.gather(rows["camera"])
             )
-            yield day, self._ordered(rows, vehicles, places, day).iter_slices(self._part_rows)
+            yield day, iter([(self._ordered(rows, named, day), named)])
 
     def parts(self) -> Iterator[tuple[date, int, pl.DataFrame]]:
         """The frames of all `days`, each with its day and its number within it."""
@@ -201,41 +218,32 @@ class ReadsPipeline:
             for n, frame in enumerate(frames):
                 yield day, n, frame
 
-    def _written(self, tokens: pl.DataFrame, vehicles: Ranked) -> pl.DataFrame:
-        """What is written for a vehicle of each rank; ``tokens`` has ``vehicle``, ``family`` …, in any order."""
-        wanted = ["vehicle", *(name for name in ("vehicle_alike", "vrm_family") if name in self._rules.columns)]
-        each = tokens.rename({"family": "vrm_family"}).select(pl.col(wanted).gather(vehicles.one))
-        return each.with_columns(pl.col(pl.Enum).cast(pl.String))
+    def _named(self) -> Named:
+        tokens = self._plates.tokens.with_columns(self._plates.facts["family"])
+        return Named(tokens, self._cameras.frame["camera"])
 
-    def _ordered(self, rows: pl.DataFrame, vehicles: pl.DataFrame, cameras: pl.Series, day: date) -> pl.DataFrame:
-        """The rows of a day as they are released, ordered by all their columns.
+    def _ordered(self, rows: pl.DataFrame, named: Named, day: date) -> pl.DataFrame:
+        found, duplicates = ordered(rows, named, day, self._rules.resolution, self._rules.zone)
+        self.tally.duplicates += duplicates
+        if self._unicity is not None:
+            seen = named.released(found, self._rules.columns)
+            self._unicity.match(pl.DataFrame([seen["vehicle"], points(seen)]))
+        return found
 
-        ``rows`` has ``plate`` and ``camera``, which are ranks, ``captured_at`` and ``band``; row by rank, ``vehicles``
-        and ``cameras`` have what is written for them.
-        """
-        start = pl.lit(periods.day_start(day, self._rules.zone)).cast(UTC_TIME)
-        past = rows.select((pl.col("captured_at") - start).dt.total_microseconds()).to_series()
-        unit = _SECOND if (past % _SECOND == 0).all() else 1
-        highest = {"plate": vehicles.height, "time": _LONGEST_DAY // unit, "camera": len(cameras), "band": _BANDS}
-        packing = Packing(highest)
-        packed = packing.pack(rows.with_columns(time=past // unit)).sort()
-        self.tally.duplicates += int((packed == packed.shift()).sum())
-        at = (start + pl.duration(microseconds=pl.col("time").cast(pl.Int64) * unit)).alias("captured_at")
-        if self._rules.resolution != "1s" or unit != _SECOND:
+    def _look(self) -> None:
+        """The first pass of what measures unicity, over what is buffered, before it is spilled or ordered."""
+        if self._unicity is None or not self._buffer:
+            return
+        named = self._named()
+        present = pl.concat(frame["plate"].unique() for frames in self._buffer.values() for frame in frames).unique()
+        self._unicity.admit(named.ids.gather(present).unique())
+        wanted = self._unicity.wants(named.ids).fill_null(value=False)
+        for day, frames in self._buffer.items():
+            rows = pl.concat(frame.filter(wanted.gather(frame["plate"])) for frame in frames)
             coarse = periods.floored(pl.col("captured_at"), self._rules.resolution, day, self._rules.zone)
-            coarse = coarse.alias("captured_at")
-            rows = packing.unpack(packed).with_columns(at).with_columns(coarse)
-            since = (pl.col("captured_at") - start).dt.total_microseconds()
-            packed = packing.pack(rows.with_columns(time=since // unit)).sort()
-        ordered = packing.unpack(packed).with_columns(at)
-        return pl.DataFrame(
-            [
-                *vehicles.select(pl.all().gather(ordered["plate"])),
-                cameras.gather(ordered["camera"]).alias("camera"),
-                ordered["captured_at"],
-                _band_names(ordered["band"]),
-            ]
-        ).select(self._rules.columns)
+            rows = rows.with_columns(captured_at=coarse)
+            seen = named.released(rows, self._rules.columns)
+            self._unicity.add(pl.DataFrame([seen["vehicle"], points(seen)]))
 
     def _spill(self) -> None:
         """Write what is buffered to temporary parts, under keys that live only in this object, and forget the ids."""
@@ -263,7 +271,7 @@ class ReadsPipeline:
         if self._cameras.full:
             self._cameras.clear()
 
-    def _spilled_day(self, day: date) -> Iterator[pl.DataFrame]:
+    def _spilled_day(self, day: date) -> Iterator[tuple[pl.DataFrame, Named]]:
         spills = self._spills[day]
         pieces = -(-sum(rows for _, _, rows in spills) // min(_SPILLED_PIECE_ROWS, self._part_rows))
         # Tokens are uniform, so equal ranges of their first 32 bits hold about equal numbers of vehicles.
@@ -274,29 +282,12 @@ class ReadsPipeline:
                 inside &= pl.col("vehicle") < bounds[piece + 1]
             with opening():
                 rows = pl.concat([scan_part(path, key).filter(inside).collect() for path, key, _ in spills])
-            plates, cameras = ranked(numbers(rows["vehicle"])), ranked(numbers(rows["camera"]))
-            vehicles, names = self._written(rows, plates), rows["camera"].gather(cameras.one)
+            tokens = rows.select(name for name in rows.columns if name not in {"captured_at", "band", "camera"})
+            named, plates, cameras = Named(tokens, rows["camera"]).by_rank()
             rows = rows.select("captured_at", "band", plate=plates.rank, camera=cameras.rank)
-            yield from self._ordered(rows, vehicles, names, day).iter_slices(self._part_rows)
+            yield self._ordered(rows, named, day), named
         for path, _, _ in spills:
             path.unlink()
-
-
-def _band() -> pl.Expr:
-    """Per cent as the number of its band, from 1; no reading, 0."""
-    percent = pl.col("confidence")
-    reached = [(percent >= float(name.split("-")[0])).cast(pl.UInt8) for name in _band_labels()]
-    return pl.sum_horizontal(reached, ignore_nulls=True)
-
-
-def _band_names(bands: pl.Series) -> pl.Series:
-    names = pl.Series([None, *_band_labels()], dtype=pl.String)
-    return names.gather(bands).alias("confidence")
-
-
-def _band_labels() -> tuple[str, ...]:
-    """The bands that the schema lists, each by the per cent at which it begins."""
-    return schema.load("release", "reads").field("confidence").enum or ()
 
 
 def _counts(series: pl.Series) -> dict[Any, int]:
@@ -316,6 +307,7 @@ def reads_pipeline(
     scratch: Path,
     targets: frozenset[str] = frozenset(),
     on_rejects: OnRejects | None = None,
+    unicity: UnicitySample | None = None,
 ) -> ReadsPipeline:
     """The pipeline for what an agreement lets out: of one window, or of all days; ``scratch`` is an empty directory.
 
@@ -343,7 +335,8 @@ def reads_pipeline(
         alike="vehicle_alike" in terms.columns,
         sample=sample_threshold(terms.sample) if terms.sample is not None else None,
     )
-    return ReadsPipeline(profile, rules, plates, CameraTable(key, site), scratch=scratch, on_rejects=on_rejects)
+    cameras = CameraTable(key, site)
+    return ReadsPipeline(profile, rules, plates, cameras, scratch=scratch, on_rejects=on_rejects, unicity=unicity)
 
 
 def withhold_rule(

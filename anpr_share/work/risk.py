@@ -34,7 +34,6 @@ from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity
 from anpr_share.risk.key_loss import key_loss
 from anpr_share.risk.scopes import and_coarser, coarsened, measured, scope
 from anpr_share.site import holdings
-from anpr_share.vrm import FAMILIES
 from anpr_share.work import accounting, agreements
 from anpr_share.work.minimising import open_reads, reads_pipeline
 
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from anpr_share.documents.agreement import Agreement
     from anpr_share.site.opened import OpenSite
     from anpr_share.tables.profile import Profile
-    from anpr_share.work.minimising import ReadsPipeline
     from anpr_share.work.progress import Progress
 
 MOST_ROWS: Final = 100_000_000
@@ -196,27 +194,10 @@ def _released(
     if tally.rows_out == 0:
         raise accounting.none_left(tally, agreement, "reads", basis.now.instant)
     frames = []
-    for frame in _compact(pipeline, agreement.columns("reads")):
+    for frame in pipeline.released():
         frames.append(frame)
         progress(f"{sum(item.height for item in frames):,} reads to release")
     return pl.concat(frames), _notes(basis, tally)
-
-
-def _compact(pipeline: ReadsPipeline, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-    """The released rows of each day as numbers, as `anpr_share.risk.scopes` says."""
-    told = {
-        "vehicle": pl.col("vehicle").map_batches(_number, return_dtype=pl.UInt64),
-        "camera": pl.col("camera").map_batches(_number, return_dtype=pl.UInt64),
-        "vrm_family": pl.col("vrm_family").cast(pl.Enum(FAMILIES)).to_physical().cast(pl.UInt8).alias("kind"),
-    }
-    wanted = [expression for name, expression in told.items() if name in columns]
-    for day, _, frame in pipeline.parts():
-        yield frame.select(*wanted, pl.col("captured_at").alias("at"), pl.lit(day).alias("day"))
-
-
-def _number(tokens: pl.Series) -> pl.Series:
-    """Half of a token's digits as a number: enough to tell a hundred million apart."""
-    return tokens.str.head(16).str.decode("hex").bin.reinterpret(dtype=pl.UInt64, endianness="big")
 
 
 def _notes(basis: Basis, tally: accounting.Tally) -> list[str]:

@@ -94,7 +94,7 @@ def test_a_planted_answer_is_found_at_every_number_of_points() -> None:
     assert known is not None
     assert (known.of, known.share) == (150, 50 / 150)
     assert result.curve[2].known is None
-    assert result.four == 50 / 200
+    assert result.four.share == 50 / 200
 
 
 def test_more_points_never_identify_fewer_vehicles() -> None:
@@ -161,7 +161,7 @@ def test_where_memory_is_short_fewer_vehicles_are_measured_and_as_well() -> None
 def test_nothing_has_no_unicity() -> None:
     result = unicity(frame([]), "1m")
 
-    assert (result.vehicles, result.measured, result.four) == (0, 0, 0.0)
+    assert (result.vehicles, result.measured, result.four.share) == (0, 0, 0.0)
     assert result.curve[0].vehicles.of == 0
 
 
@@ -173,7 +173,7 @@ def test_the_ceiling_is_held_against_the_greater_of_the_two_figures() -> None:
     result = unicity(frame(regular + once), "1m")
 
     assert result.curve[3].vehicles.share == 0.1
-    assert result.four == 1.0
+    assert (result.four.share, result.four.of) == (1.0, 10)
 
 
 def test_a_point_is_place_time_and_kind_as_far_as_they_are_released() -> None:

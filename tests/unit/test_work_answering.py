@@ -152,8 +152,3 @@ def test_a_locked_site_exports_nothing(world: World) -> None:
     world.close()
     with OpenSite.open(world.root / LANCS, clock=world.clock) as locked, pytest.raises(LockedError):
         exporting.export(locked, request, written(world), world.free("b"), progress=silent)
-
-
-def test_a_ceiling_that_cannot_be_measured_lets_nothing_out(world: World) -> None:
-    world.agree(id="capped", risk={"unicity4_max": "0.95"})
-    refused(world, world.request(agreement="capped"), written(world), PolicyError, "ceiling on disclosure risk")

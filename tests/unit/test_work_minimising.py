@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from anpr_share.errors import InputError
 from anpr_share.periods import Duration, Now, Window
 from anpr_share.pseudonyms import LinkageKey, sample_threshold
+from anpr_share.risk.unicity import UnicitySample
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
 from anpr_share.tables.checks import read_times
 from anpr_share.tables.extract import Batch
@@ -60,6 +61,7 @@ def pipeline(
     capacity: int = 10_000,
     buffered_rows: int = 1_000_000,
     part_rows: int = 1_000_000,
+    unicity: UnicitySample | None = None,
 ) -> ReadsPipeline:
     rules = ReadsRules(tuple(columns), resolution, zone, NOW, withhold)
     plates = PlateTable(
@@ -78,6 +80,7 @@ def pipeline(
         scratch=scratch,
         buffered_rows=buffered_rows,
         part_rows=part_rows,
+        unicity=unicity,
     )
 
 
