@@ -44,6 +44,8 @@ class Terms:
 def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iterator[Choice]:
     """Each way to release ``rows``, which are at the agreed resolution, as `anpr_share.risk.scopes` says.
 
+    A sample that none of so few vehicles falls into is left out.
+
     ``curves`` are the unicity of them, at the agreed resolution and at those that are coarser.
     """
     samples = [terms.sample or "1"]
@@ -54,6 +56,8 @@ def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iter
         kept = rows.drop(_NAMES[name] for name in terms.columns if name not in columns)
         for sample in samples:
             some = kept if sample == samples[0] else _sampled(kept, Decimal(sample) / Decimal(samples[0]))
+            if some.is_empty():
+                continue
             for resolution in and_coarser(terms.resolution):
                 way = (resolution, columns, sample)
                 found = known.get(way) or measured(coarsened(some, resolution, terms.zone), resolution, most=MEASURED)
