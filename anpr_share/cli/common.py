@@ -328,7 +328,7 @@ _COMMON = (
             typer.Option(
                 "--passphrase-file",
                 metavar="FILE",
-                help=f"Holds the passphrase; else ${PASSPHRASE_VARIABLE}, else you are asked.",
+                help=f"Else ${PASSPHRASE_VARIABLE}, else you type it.",
             ),
         ],
     ),

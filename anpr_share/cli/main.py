@@ -63,9 +63,8 @@ MODULES: tuple[Group, ...] = (
 )
 """The groups of commands, in the order in which ``--help`` lists them under their headings."""
 
-ABOUT = """Linkable number-plate data from a police force to a university, without a plate, a camera
-identity or an over-age read crossing over. New here? Run: anpr-share demo. Options may stand before or after the
-command.
+ABOUT = """Linkable number-plate data from police to universities, without a plate, a camera
+identity or an over-age read. New here? Run: anpr-share demo
 """
 
 

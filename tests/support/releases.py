@@ -29,11 +29,11 @@ def release(rows: Sequence[Row], *left_out: str) -> pl.DataFrame:
         for vehicle, camera, day, minute, kind in rows
     ]
     schema = {
-        "vehicle": pl.UInt64,
-        "camera": pl.UInt64,
+        "vehicle": pl.UInt64(),
+        "camera": pl.UInt64(),
         "at": pl.Datetime("us", "UTC"),
-        "day": pl.Date,
-        "kind": pl.UInt8,
+        "day": pl.Date(),
+        "kind": pl.UInt8(),
     }
     return pl.DataFrame(table, schema=schema, orient="row").drop(left_out)
 

@@ -68,9 +68,10 @@ def test_what_is_counted_is_what_an_attacker_joins_and_never_wrongly(
 
     assert (found.vehicles, found.cameras) == (len(pairs), matched)
     assert found.reads == sum(1 for vehicle, _, _ in ours if vehicle in pairs)
-    told = [Counter(time for _, _, time in ours), Counter((camera, time) for _, camera, time in ours)]
-    assert found.by_time == sum(1 for _, _, time in ours if told[0][time] == 1)
-    assert found.by_place_and_time == (sum(1 for _, c, time in ours if told[1][c, time] == 1) if cameras else 0)
+    times = Counter(time for _, _, time in ours)
+    places = Counter((camera, time) for _, camera, time in ours)
+    assert found.by_time == list(times.values()).count(1)
+    assert found.by_place_and_time == (list(places.values()).count(1) if cameras else 0)
 
 
 def test_a_week_at_one_moment_joins_nobody() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from anpr_share.documents.draft import draft_toml
 from anpr_share.errors import InputError, LockedError, PolicyError, UsageError, VerificationError
+from anpr_share.parquet import write_part
+from anpr_share.periods import Now
 from anpr_share.risk.figures import RiskResult
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
 from anpr_share.tables.profile import load_profile, parse_profile
@@ -151,7 +153,7 @@ def test_where_every_day_was_released_the_release_is_all_of_it(world: World, tem
 
 
 def test_reads_that_need_an_authority_are_looked_at_and_counted(world: World, temporary: Path) -> None:
-    basis = replace(by_file(world), now=minimising_now(100))
+    basis = replace(by_file(world), now=days_later(100))
 
     result = look(world, basis=basis)
 
@@ -159,13 +161,13 @@ def test_reads_that_need_an_authority_are_looked_at_and_counted(world: World, te
     assert "6 of the reads would leave only with an authority; they are counted here as released" in result.notes
 
 
-def minimising_now(days: int) -> Any:
-    return replace(risk.Now(NOW, leapt=False), instant=NOW + timedelta(days=days))
+def days_later(days: int) -> Now:
+    return Now(NOW + timedelta(days=days), leapt=False)
 
 
 def test_where_all_has_expired_there_is_nothing_to_look_at(world: World, temporary: Path) -> None:
     with pytest.raises(PolicyError, match="no row is left: 6 expired, 1 vrm-partial"):
-        look(world, basis=replace(by_file(world), now=minimising_now(400)))
+        look(world, basis=replace(by_file(world), now=days_later(400)))
 
 
 def test_more_reads_than_fit_in_memory_are_refused_with_a_way_out(world: World, temporary: Path) -> None:
@@ -187,16 +189,15 @@ def test_what_does_not_fit_in_memory_gives_the_same_figures_and_is_never_in_the_
     basis = by_file(world)
     before = look(world, many(), basis)
     spilled: list[bytes] = []
-    written = minimising.write_part
 
     def keep(frame: pl.DataFrame, path: Path, key: bytes) -> Any:
-        done = written(frame, path, key)
+        done = write_part(frame, path, key)
         assert path.is_relative_to(temporary)
         spilled.append(path.read_bytes())
         return done
 
     monkeypatch.setattr(minimising, "write_part", keep)
-    monkeypatch.setitem(minimising.ReadsPipeline.__init__.__kwdefaults__, "buffered_rows", 3)
+    monkeypatch.setitem(minimising.ReadsPipeline.__init__.__kwdefaults__ or {}, "buffered_rows", 3)
 
     after = look(world, many(), basis)
 
