@@ -262,6 +262,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
             made.request,
         ],
     ),
+    ("a risk by id without a site", 2, "usage", "new", "..", same, risk(AGREEMENT)),
     ("no site", 2, "usage", "new", "..", same, words("status")),
     (
         "a site's folder is in use",
@@ -477,7 +478,6 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         pseudonymise,
     ),
     ("a risk under a file that is not there", 6, "storage", "new", None, same, risk("nothing.toml")),
-    ("a risk by id without a site", 2, "usage", "new", "..", same, risk(AGREEMENT)),
     ("a file that is not there", 6, "storage", "agreed", "uni", same, lambda made: ["load", made.bundle]),
     ("a notice that is there", 6, "storage", "loaded", "lancs", noticed, recall()),
     ("an output that is there", 6, "storage", "requested", "uni", same, ask),
