@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -29,7 +29,7 @@ from anpr_share.audit.findings import (
 from anpr_share.documents.identity import spoken
 from anpr_share.reports.audit import HEADLINES, by_rule, counted, ledger_lines, severity_count
 from anpr_share.reports.audit_calendar import STATES, Month, holdings, month_of
-from anpr_share.reports.terminal import plain
+from anpr_share.reports.html import environment
 from anpr_share.words import count
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ _MEANS: Final[dict[Severity, str]] = {
     "question": "something that must be explained",
     "note": "something to know, and no fault",
 }
+_LOOKS: Final = {"breaches": "bad", "questions": "doubtful", "clean": "good"}
+"""How the page colours each verdict, which it says in words too."""
 _EVENTS: Final[dict[str, tuple[str, str]]] = {
     "request": ("asked for data from", "was asked for data by"),
     "export": ("exported data to", "exported data to"),
@@ -124,6 +126,7 @@ def page(result: AuditResult) -> str:
             result=result,
             version=__version__,
             headline=HEADLINES[result.verdict],
+            look=_LOOKS[result.verdict],
             graded=_graded(result.findings),
             holdings=holdings(result.days),
             states=STATES,
@@ -160,49 +163,17 @@ def _off(number: int, when: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def shown(value: object) -> object:
-        # What the template made itself, such as a table, is markup already; all else is text, whoever wrote it.
-        return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=PackageLoader("anpr_share.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        at=_at,
+    made = environment()
+    made.filters.update(
         days=_days,
-        number=_number,
-        sentence=_sentence,
         spoken=lambda value: spoken(value).split("\n"),
         ledger_lines=ledger_lines,
         imbalance=_imbalance,
         severity_count=severity_count,
-        count=count,
         state_name=lambda state: STATES[state].name,
     )
-    environment.tests.update(month=lambda value: isinstance(value, Month))
-    return environment
-
-
-def _at(instant: datetime | None) -> str:
-    return "never" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _number(value: int | None) -> str:
-    return "not known" if value is None else f"{value:,}"
-
-
-def _sentence(text: str) -> str:
-    """A text of ours with its first letter as in a sentence; a name or a command stays as it is."""
-    first = text.split(" ", maxsplit=1)[0]
-    return text[0].upper() + text[1:] if first.isascii() and first.isalpha() else text
+    made.tests.update(month=lambda value: isinstance(value, Month))
+    return made
 
 
 def _graded(found: Sequence[Finding]) -> list[_Graded]:
