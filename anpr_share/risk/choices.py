@@ -15,15 +15,13 @@ import polars as pl
 
 from anpr_share.risk.figures import Choice, Unicity, above
 from anpr_share.risk.scopes import and_coarser, coarsened, measured
+from anpr_share.risk.unicity import draw
 from anpr_share.words import RESOLUTIONS, of_100
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 SMALL_SAMPLE: Final = "0.05"
-MEASURED: Final = 400
-"""Vehicles drawn for a choice that is not the one agreed: an interval of at most 5 per cent to either side."""
-
 STILL_MOST: Final = 0.5
 
 _FAMILY, _CAMERA = "vrm_family", "camera"
@@ -58,9 +56,10 @@ def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iter
             some = kept if sample == samples[0] else _sampled(kept, Decimal(sample) / Decimal(samples[0]))
             if some.is_empty():
                 continue
+            among = draw(some["vehicle"])
             for resolution in and_coarser(terms.resolution):
                 way = (resolution, columns, sample)
-                found = known.get(way) or measured(coarsened(some, resolution, terms.zone), resolution, most=MEASURED)
+                found = known.get(way) or measured(coarsened(some, resolution, terms.zone), resolution, among)
                 yield _choice(way, found, agreed=way == (terms.resolution, terms.columns, samples[0]))
 
 

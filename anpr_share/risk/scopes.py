@@ -16,11 +16,13 @@ from anpr_share.periods import RESOLUTIONS
 from anpr_share.risk.figures import Scope, Unicity
 from anpr_share.risk.rejoining import rejoined
 from anpr_share.risk.standing_out import scarce, volume
-from anpr_share.risk.unicity import MOST_MEASURED, points, unicity
+from anpr_share.risk.unicity import points, unicity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from zoneinfo import ZoneInfo
+
+    from anpr_share.risk.unicity import Draw
 
 
 def and_coarser(resolution: str) -> tuple[str, ...]:
@@ -43,9 +45,15 @@ def by_day(rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
         yield cast("date", day), some
 
 
-def measured(rows: pl.DataFrame, resolution: str, *, most: int = MOST_MEASURED) -> Unicity:
-    """Unicity of rows that are at this resolution, of ``most`` vehicles drawn."""
-    return unicity(rows.select("vehicle", points(rows)), resolution, most=most)
+def numbered(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with numbers from 0 (UInt32) for their vehicles and cameras, whatever these were: half as large."""
+    names = [name for name in ("vehicle", "camera") if name in rows.columns]
+    return rows.with_columns(rows[name].unique().sort().search_sorted(rows[name]).alias(name) for name in names)
+
+
+def measured(rows: pl.DataFrame, resolution: str, among: Draw | None = None) -> Unicity:
+    """Unicity of rows that are at this resolution, for the vehicles drawn ``among`` theirs, if they were."""
+    return unicity(rows.select("vehicle", points(rows)), resolution, among=among)
 
 
 def scope(rows: pl.DataFrame, curves: tuple[Unicity, ...], *, k: int) -> Scope:

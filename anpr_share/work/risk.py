@@ -32,7 +32,8 @@ from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.risk.choices import Terms, choices, recommendation
 from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity
 from anpr_share.risk.key_loss import key_loss
-from anpr_share.risk.scopes import and_coarser, coarsened, measured, scope
+from anpr_share.risk.scopes import and_coarser, coarsened, measured, numbered, scope
+from anpr_share.risk.unicity import draw
 from anpr_share.site import holdings
 from anpr_share.work import accounting, agreements
 from anpr_share.work.minimising import open_reads, reads_pipeline
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from anpr_share.work.progress import Progress
 
 MOST_ROWS: Final = 100_000_000
-"""Reads that are looked at together, in memory: some 50 bytes each."""
+"""Reads that are looked at together, in memory: some 100 bytes each."""
 
 USUAL_K: Final = 10
 """How many vehicles are enough around a read, where the agreement has no rule for its cameras."""
@@ -122,6 +123,7 @@ def look(
     agreement = basis.agreement
     with _scratch() as scratch:
         rows, notes = _released(basis, reads, profile, scratch, progress, most_rows)
+    rows = numbered(rows)
     before = frozenset[date]().union(*(basis.exported or ()))
     new = rows.filter(~pl.col("day").is_in(list(before))) if before else rows
     reads_terms = agreement.terms.reads
@@ -228,8 +230,9 @@ def _notes(basis: Basis, tally: accounting.Tally) -> list[str]:
 
 def _scope(rows: pl.DataFrame, terms: Terms, k: int, progress: Progress) -> Scope:
     curves: list[Unicity] = []
+    among = draw(rows["vehicle"])
     for resolution in and_coarser(terms.resolution):
-        curves.append(measured(coarsened(rows, resolution, terms.zone), resolution))
+        curves.append(measured(coarsened(rows, resolution, terms.zone), resolution, among))
         progress(f"unicity at {resolution} measured")
     return scope(rows, tuple(curves), k=k)
 
