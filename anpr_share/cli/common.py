@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import MissingParameter
 from typer.core import TyperCommand, TyperGroup
 
 from anpr_share.cli import failures
@@ -132,10 +133,7 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write an example, then what must and may be given."""
-        if self.epilog:
-            with formatter.section("Example"):
-                for line in self.epilog.splitlines():
-                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        _write_example(formatter, self.epilog)
         parameters = self.get_params(ctx)
         own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
         _write_section(formatter, "Required", [parameter for parameter in own if parameter.required])
@@ -171,6 +169,42 @@ class Commands(TyperGroup):
                 formatter.write_dl(panels[panel])
 
 
+class CommandWithMore(Commands):
+    """A command that has commands of its own as well: without one of these it does its own work.
+
+    What it cannot work without is asked for only then, and told first in its help.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.needed = tuple(parameter for parameter in self.params if parameter.required)
+        for parameter in self.needed:
+            parameter.required = False
+
+    def require(self, ctx: Any) -> None:
+        """Raise what the parser raises where something is missing."""
+        for parameter in self.needed:
+            if not ctx.params.get(parameter.name):
+                raise MissingParameter(ctx=ctx, param=parameter)  # type: ignore[arg-type] # typer's own two classes
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 # typer's own signature
+        """The usage line: what must be given, the rest, or a command."""
+        return [*(_record(parameter)[0] for parameter in self.needed), "[OPTIONS]", "[COMMAND]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write an example, what must and may be given, and the commands."""
+        _write_example(formatter, self.epilog)
+        parameters = self.get_params(ctx)
+        own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
+        _write_section(formatter, "Required", self.needed)
+        _write_section(formatter, "Options", [parameter for parameter in own if parameter not in self.needed])
+        self.format_commands(ctx, formatter)
+        _write_common(formatter, parameters)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """The example stands further up."""
+
+
 def _is_argument(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "argument")
 
@@ -183,6 +217,13 @@ def _record(parameter: Any) -> tuple[str, str]:
         return (name if parameter.required else f"[{name}]"), parameter.help or ""
     name = ", ".join(parameter.opts)
     return (name if parameter.is_flag else f"{name} {parameter.metavar}"), parameter.help or ""
+
+
+def _write_example(formatter: Any, example: str | None) -> None:
+    if example:
+        with formatter.section("Example"):
+            for line in example.splitlines():
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
 def _write_section(formatter: Any, heading: str, parameters: Sequence[Any]) -> None:
@@ -216,18 +257,53 @@ def command(
 
     def register(work: Work) -> Work:
         def call(ctx: typer.Context, **given: Any) -> int:
-            invocation = merge(ctx, given)
-            try:
-                return _finish(invocation, work(invocation, **given))
-            except BaseException as error:  # noqa: BLE001 # whatever it is, its text must not reach the terminal
-                return failures.report(error, command=invocation.command, json=invocation.json)
+            return _done(merge(ctx, given), work, given)
 
-        own = tuple(inspect.signature(work, eval_str=True).parameters.values())[1:]
         register_as = app.command(name, cls=Command, help=inspect.getdoc(work), epilog=example, rich_help_panel=panel)
-        register_as(with_common_options(call, own))
+        register_as(with_common_options(call, _own_parameters(work)))
         return work
 
     return register
+
+
+def command_with_more(work: Work, name: str, *, example: str) -> typer.Typer:
+    """A function as a command that has commands of its own: register these with `command`.
+
+    Typed without one of them it does its own work; its options beside one of them are refused.
+    """
+
+    def call(ctx: typer.Context, **given: Any) -> int | None:
+        invocation = merge(ctx, given)
+        if ctx.invoked_subcommand is None:
+            assert isinstance(ctx.command, CommandWithMore)
+            ctx.command.require(ctx)
+            return _done(invocation, work, given)
+        if any(value is not None for value in given.values()):
+            raise UsageError(
+                f"options of {invocation.command} itself stand before {ctx.invoked_subcommand}",
+                hint=f"run: {ctx.command_path} {ctx.invoked_subcommand} --help",
+            )
+        ctx.obj = invocation
+        return None
+
+    made = typer.Typer(name=name, cls=CommandWithMore, rich_markup_mode=None)
+    text = inspect.getdoc(work)
+    made.callback(invoke_without_command=True, help=text, epilog=example)(
+        with_common_options(call, _own_parameters(work))
+    )
+    return made
+
+
+def _own_parameters(work: Work) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(work, eval_str=True).parameters.values())[1:]
+
+
+def _done(invocation: Invocation, work: Work, given: dict[str, Any]) -> int:
+    """Do the work and tell what came of it. Gives the exit code."""
+    try:
+        return _finish(invocation, work(invocation, **given))
+    except BaseException as error:  # noqa: BLE001 # whatever it is, its text must not reach the terminal
+        return failures.report(error, command=invocation.command, json=invocation.json)
 
 
 def with_common_options(call: Callable[..., Any], own: Sequence[inspect.Parameter]) -> Callable[..., Any]:

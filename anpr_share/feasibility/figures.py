@@ -167,8 +167,9 @@ class Settings:
 class FeasibilityResult:
     """A feasibility check. ``first`` and ``last`` are the first and the last day of the retention window today.
 
-    ``reads`` is how many reads were looked at, None if none were given; ``during`` how many eligible vehicles have a
-    read during their offence.
+    ``reads`` is how many reads were looked at, None if none were given, of which ``expired`` are older than the window;
+    rows that fail the checks of reads are no reads: ``rejected`` of them. ``during`` is how many eligible vehicles have
+    a read during their offence.
     """
 
     at: datetime
@@ -181,6 +182,8 @@ class FeasibilityResult:
     race: Race
     base_rate: BaseRate
     verdict: Verdict
+    expired: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

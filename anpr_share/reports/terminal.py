@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path, PurePath
 from typing import IO, Any
 
@@ -188,7 +189,7 @@ def error_json(command: str, *, code: str, message: str, hint: str | None, step:
 def as_json(value: object) -> Any:
     """A result as the json module takes it: dataclasses as objects, dates in ISO form, paths as text.
 
-    Times must be aware, and are written in UTC with a ``Z``.
+    Times must be aware, and are written in UTC with a ``Z``. A fraction becomes the nearest float.
 
     Raises:
         TypeError: a value of another type, bytes above all: a secret has no JSON form.
@@ -205,6 +206,8 @@ def as_json(value: object) -> Any:
         return value.isoformat()
     if isinstance(value, PurePath):
         return str(value)
+    if isinstance(value, Fraction):
+        return float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if callable(fields := getattr(value, "model_dump", None)):

@@ -28,6 +28,7 @@ from pydantic import (
 from anpr_share.errors import FormatError, StorageError, UsageError
 from anpr_share.files import open_regular
 from anpr_share.periods import Duration
+from anpr_share.tables.schema import load
 from anpr_share.toml import read_toml
 
 MAX_PROFILE_BYTES = 64 * 1024
@@ -193,9 +194,22 @@ def _steps(steps: tuple[StepName, ...]) -> tuple[StepName, ...]:
 def _limit(text: str) -> str:
     try:
         Duration.parse(text)
-    except FormatError as error:
-        raise ValueError(error.message) from None
+    except FormatError:
+        raise ValueError("is not P1M to P12M or P1D to P365D") from None
     return text
+
+
+def _offence(text: str) -> str:
+    # Anything else is no offence of an extract, and so would bring nothing into scope; and it may be data.
+    pattern = load("extract", "targets").field("offence").pattern
+    if pattern is None or re.fullmatch(pattern, text) is None:
+        raise ValueError("is not 1 to 64 letters, spaces and hyphens")
+    return text
+
+
+Offences = Annotated[
+    tuple[Annotated[str, AfterValidator(_offence)], ...], BeforeValidator(_tuple), Field(min_length=1, max_length=100)
+]
 
 
 class FeasibilitySettings(_Model):
@@ -207,7 +221,7 @@ class FeasibilitySettings(_Model):
     """
 
     steps: Annotated[tuple[StepName, ...], BeforeValidator(_tuple), Field(min_length=1), AfterValidator(_steps)] = STEPS
-    offences: Annotated[tuple[str, ...], BeforeValidator(_tuple), Field(min_length=1, max_length=100)] | None = None
+    offences: Offences | None = None
     min_reads: Annotated[int, Field(ge=1, le=1000)] = 2
     retention: Annotated[str, AfterValidator(_limit)] = "P12M"
     timezone: Annotated[str, AfterValidator(_zone_name)] = "Europe/London"

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from anpr_share.cli import main
-from tests.support import sites
+from tests.support import sites, tree
 from tests.support.sites import AGREEMENT, DAYS, Stage, World
 
 Words = Callable[[World], list[object]]
@@ -29,6 +27,11 @@ def check(made: World) -> list[object]:
     good = made.root / "good.csv"
     good.write_text("vrm,camera,captured_at,confidence\nBK12CDE,Mill Lane Bridge,2026-10-01T10:00:00Z,90\n")
     return ["check", good, "--profile", "plain-reads"]
+
+
+def feasible(made: World) -> list[object]:
+    given = ("--targets", made.root / "targets.csv", "--targets-profile", sites.feasibility_profile(made))
+    return ["feasibility", *given, "--reads", made.root / "reads.csv", "--reads-profile", "plain-reads"]
 
 
 def pseudonymise(made: World) -> list[object]:
@@ -133,6 +136,7 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "key list": ("agreed", "wyp", words("key", "list"), None),
     "profile show": ("new", None, words("profile", "show", "plain-targets"), {"name", "text"}),
     "check": ("new", None, check, {"rows", "accepted", "rejected"}),
+    "feasibility": ("new", None, feasible, {"funnel", "race", "base_rate", "verdict"}),
     "pseudonymise": ("agreed", "lancs", pseudonymise, {"path"}),
     "request": ("agreed", "uni", ask, {"request", "windows", "path"}),
     "export": ("requested", "lancs", export, {"bundle", "tables", "warnings"}),
@@ -165,17 +169,8 @@ TALKS = {"agreement sign", "demo"}
 SLOW = {"demo"}
 
 
-def commands(found: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    inner = getattr(found, "commands", None)
-    if inner is None:
-        yield " ".join(path)
-    else:
-        for name, item in inner.items():
-            yield from commands(item, (*path, name))
-
-
 def test_every_command_is_in_the_table() -> None:
-    assert set(HAPPY) == set(commands(main.parser()))
+    assert set(HAPPY) == set(tree.commands())
 
 
 @pytest.mark.parametrize("name", [name for name in HAPPY if name not in SLOW])

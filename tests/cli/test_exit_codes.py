@@ -30,6 +30,10 @@ def pseudonymise(made: World) -> list[object]:
     return ["pseudonymise", made.root / "reads.csv", *given, "-o", made.root / "tokens.csv"]
 
 
+def feasible(made: World) -> list[object]:
+    return ["feasibility", "--targets", made.root / "targets.csv", "--targets-profile", "plain-targets"]
+
+
 def ask(made: World) -> list[object]:
     days = ("--from", DAYS[0], "--until", DAYS[-1])
     return ["request", AGREEMENT, "--to", "lancashire-police", *days, "-o", made.request]
@@ -195,6 +199,16 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
     ),
     ("a release above the agreement's ceiling", 1, "", "drafted", None, low_ceiling, risk("draft.toml")),
     ("a release of no row", 1, "input", "drafted", None, lambda made: cells(made, ",x,,"), risk("draft.toml")),
+    ("nothing to find", 1, "", "new", None, same, feasible),
+    (
+        "reads of which none passes the checks",
+        1,
+        "input",
+        "new",
+        None,
+        lambda made: cells(made, "BK12CDE,Mill Lane Bridge,yesterday,90"),
+        lambda made: [*feasible(made), "--reads", made.root / "reads.csv", "--reads-profile", "plain-reads"],
+    ),
     ("an unknown sender", 1, "", "exported", None, same, lambda made: ["verify", made.bundle]),
     (
         "columns are missing",
@@ -285,6 +299,25 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
     ("a recalled day that is none", 2, "usage", "loaded", "lancs", same, recall(day="1/10/2026")),
     ("reads without a day", 2, "usage", "loaded", "lancs", same, recall(day="undated")),
     ("a recall without a reason", 2, "usage", "loaded", "lancs", same, recall(reason=" ")),
+    ("a feasibility check of nothing", 2, "usage", "new", None, same, words("feasibility")),
+    (
+        "reads without their profile",
+        2,
+        "usage",
+        "new",
+        None,
+        same,
+        lambda made: [*feasible(made), "--reads", made.root / "reads.csv"],
+    ),
+    (
+        "a profile for another table",
+        2,
+        "usage",
+        "new",
+        None,
+        same,
+        lambda made: ["feasibility", "--targets", made.root / "reads.csv", "--targets-profile", "plain-reads"],
+    ),
     ("an empty purpose", 2, "usage", "loaded", "uni", same, words("link", "--purpose", " ")),
     (
         "nobody to ask",

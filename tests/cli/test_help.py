@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from anpr_share.cli import main
+from tests.support import tree
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 LINES = 54
 """What a terminal shows at once."""
 
 
-def tree(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    yield " ".join(path), found
-    for name, item in getattr(found, "commands", {}).items():
-        yield from tree(item, (*path, name))
-
-
-EVERYTHING = dict(tree(main.parser()))
-COMMANDS = {name: found for name, found in EVERYTHING.items() if not hasattr(found, "commands")}
-GROUPS = {name: found for name, found in EVERYTHING.items() if hasattr(found, "commands")}
+EVERYTHING, COMMANDS, GROUPS = tree.everything(), tree.commands(), tree.groups()
 
 
 @pytest.fixture

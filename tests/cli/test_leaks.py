@@ -154,6 +154,11 @@ def test_a_bad_extract_shows_none_of_it(case: str, json: bool, watch: Watch) -> 
     checked = watch.run("check", given[1], *given[2:], "--rejects", made.root / "rejected.csv", *more, site="wyp")
     exported = watch.run("export", "--request", request, *given, "-o", made.root / "x.zip", *more, site="wyp")
 
+    seen = ("--reads", *given[1:2], "--reads-profile", *given[3:])
+    usual = ("--targets", made.root / "targets.csv", "--targets-profile", "plain-targets")
+    looked_at = watch.run("feasibility", *usual, *seen, *more)
+
+    assert looked_at.code in {1, 2, 3}, looked_at
     assert checked.code in {1, 2, 3}, checked
     if case == "a column that is named like a plate":  # the name is the profile's, and names of its columns are told
         watch.found = [line for line in watch.found if not line.startswith("standard")]
@@ -186,10 +191,13 @@ def test_bad_targets_show_none_of_it(cell: str, header: str, watch: Watch) -> No
     good = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
     given = ("--targets", targets, "--targets-profile", "plain-targets")
     watch.run("export", "--request", request, *good, *given, "-o", made.root / "x.zip", site="wyp")
+    watch.run("feasibility", *given)
+    watch.run("--json", "feasibility", *given)
 
     assert watch.found == []
 
 
+TARGETS = 'table = "targets"\n[columns]\nvrm = "vrm"\nlog = "log"\noffence = "offence"\n'
 TYPED: dict[str, tuple[str | None, Words]] = {
     "as a command": (None, lambda _: [PLATE]),
     "as an option": ("uni", lambda _: ["status", f"--{PLATE}"]),
@@ -199,6 +207,24 @@ TYPED: dict[str, tuple[str | None, Words]] = {
     "as an authority": ("lancs", lambda made: [*export(made), "--authority", PLATE]),
     "as a window": ("lancs", lambda made: [*export(made), "--window", PLATE]),
     "as a profile": ("lancs", lambda made: ["check", made.root / "reads.csv", "--profile", PLATE]),
+    "as a profile of targets": (
+        None,
+        lambda made: ["feasibility", "--targets", made.root / "targets.csv", "--targets-profile", PLATE],
+    ),
+    "as an offence in scope": (
+        None,
+        lambda made: [
+            *("feasibility", "--targets", made.root / "targets.csv"),
+            *("--targets-profile", write(made, "document", TARGETS + f'[feasibility]\noffences = ["{PLATE}"]\n')),
+        ],
+    ),
+    "as a step": (
+        None,
+        lambda made: [
+            *("feasibility", "--targets", made.root / "targets.csv"),
+            *("--targets-profile", write(made, "document", TARGETS + f'[feasibility]\nsteps = ["{PLATE}"]\n')),
+        ],
+    ),
     "as a bundled profile": (None, lambda _: ["profile", "show", PLATE]),
     "as a format": ("uni", lambda _: ["link", "--purpose", "journeys", "--format", PLATE]),
     "as a number": ("uni", lambda _: ["ledger", "show", "--last", PLATE]),

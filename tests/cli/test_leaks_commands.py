@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
-from typer.core import TyperGroup
 
-from anpr_share.cli import main
 from anpr_share.documents.identity import Identity
 from examples.second_implementation import vrm_1
-from tests.support import sites
+from tests.support import sites, tree
 from tests.support.sites import AGREEMENT, CAMERAS, DAYS, Done, World
 from tests.support.watching import Children, Watch
 
@@ -26,15 +24,7 @@ FORCE = "lancashire-police"
 
 def commands() -> list[str]:
     """The names of all commands, as they are typed."""
-    return sorted(_names(main.parser(), ""))
-
-
-def _names(found: object, before: str) -> Iterator[str]:
-    if isinstance(found, TyperGroup):
-        for name, inner in found.commands.items():
-            yield from _names(inner, f"{before} {name}".strip())
-    else:
-        yield before
+    return sorted(tree.commands())
 
 
 def name_of(argv: Sequence[object]) -> str:
@@ -117,6 +107,10 @@ def exchange(run: Run, made: World) -> None:
         run("check", extract, "--profile", "plain-reads", *rejects, code=1)
         run("--json", "check", extract, "--profile", "plain-reads", code=1)
     run("check", packed[1], "--profile", "plain-targets")
+    for number, extract in enumerate((targets, packed[1])):
+        asked = ("feasibility", "--targets", extract, "--targets-profile", sites.feasibility_profile(made))
+        run.both("feasibility", "--targets", extract, "--targets-profile", "plain-targets", code=1)
+        run.both(*asked, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
     for extract, out in zip((reads, packed[0]), pseudonymised, strict=True):
         given = ("--profile", "plain-reads", "--agreement", AGREEMENT, "-o", out)
         run("pseudonymise", extract, *given, site="lancs")
@@ -311,7 +305,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
     "status": ("uni", []),
     "verify": ("uni", ["{root}/lancs.anpr.zip"]),
 }
-WITHOUT_A_SITE = {"agreement draft", "check", "demo", "init", "inspect", "profile show"}
+WITHOUT_A_SITE = {"agreement draft", "check", "demo", "feasibility", "init", "inspect", "profile show"}
 BROKEN = {
     "a description that holds a plate": ("site.toml", f'site = "{PLATE}"\nname = "{CAMERAS[0]}"\n'),
     "a database that is an extract": ("site.db", f"{PLATE},{CAMERAS[0]}\n" * 500),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from anpr_share import errors
 from anpr_share.cli import main
 from anpr_share.cli.failures import INTERNAL, INTERRUPTED, PIPE_CLOSED
+from tests.support import tree
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 COMMON = {"--site", "--json", "--passphrase-file", "--actor", "--quiet", "--help"}
@@ -23,16 +22,7 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def commands(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    inner = getattr(found, "commands", None)
-    if inner is None:
-        yield " ".join(path), found
-        return
-    for name, command in inner.items():
-        yield from commands(command, (*path, name))
-
-
-COMMANDS = dict(commands(main.parser()))
+COMMANDS = tree.commands()
 
 
 def test_every_command_has_its_section_and_nothing_else_has() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import BACKUP, DOCS, WALKTHROUGH, Shell, blocks, run
+from tests.support.pages import BACKUP, DOCS, FEASIBILITY, WALKTHROUGH, Shell, blocks, run
 
 
 def test_every_block_runs_and_the_counts_add_up(
@@ -39,7 +39,7 @@ def test_how_the_program_comes_onto_the_path_is_said_before_it_is_used(page: Pat
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize("page", [WALKTHROUGH, BACKUP], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [WALKTHROUGH, BACKUP, FEASIBILITY], ids=lambda page: page.name)
 def test_a_real_shell_reads_the_shell_blocks(page: Path) -> None:
     script = "\n".join(text for language, text in blocks(page) if language == "sh")
 

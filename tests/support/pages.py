@@ -18,7 +18,7 @@ from anpr_share.cli import main
 from tests.support.sites import quick_opening
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-WALKTHROUGH, BACKUP = DOCS / "walkthrough.md", DOCS / "backup.md"
+WALKTHROUGH, BACKUP, FEASIBILITY = (DOCS / f"{name}.md" for name in ("walkthrough", "backup", "feasibility"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXPECTED = re.compile(r"\s+# exit code (\d+)$")
 TOOLS = {"mkdir", "cp", "mv", "rm", "chmod"}

@@ -314,6 +314,16 @@ TARGETS_HEADER: Final = (
 )
 
 
+def feasibility_profile(made: World) -> Path:
+    """A profile of the targets that does not ask for a conviction, which none of them has."""
+    from anpr_share.tables.profile import profile_text  # polars is not for processes that fork
+
+    asked = '[feasibility]\nsteps = ["offence", "whole-vrm", "victim", "seen"]\n'
+    path = made.root / "feasibility.toml"
+    path.write_text(profile_text("plain-targets") + asked, encoding="utf-8")
+    return path
+
+
 def write_targets(path: Path) -> None:
     """A log of targets for the profile ``plain-targets``: each plate in one row."""
     lines = [TARGETS_HEADER]

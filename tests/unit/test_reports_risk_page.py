@@ -74,7 +74,7 @@ def first_of(text: str, tag: str, place: int = 0) -> str:
 
 def test_the_headline_goes_by_the_greater_of_the_two_shares_as_a_ceiling_does() -> None:
     result = usual()
-    assert percent(result.release.curves[0].four) == "96.8%"
+    assert percent(result.release.curves[0].four.share) == "96.8%"
     text = page(result)
 
     assert first_of(text, "h2") == "Four places and times that somebody knows of a vehicle identify 96.8% of vehicles"

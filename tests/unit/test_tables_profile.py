@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 
 from anpr_share.errors import FormatError, StorageError, UsageError
 from anpr_share.tables.profile import (
+    STEPS,
+    FeasibilitySettings,
     Profile,
     ReadsProfile,
+    TargetsProfile,
     bundled_profiles,
     load_profile,
     parse_profile,
@@ -190,3 +194,63 @@ def test_a_profile_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         profile.table = "targets"
+
+
+def feasibility(text: str) -> FeasibilitySettings:
+    profile = parse_profile(TARGETS + f"[feasibility]\n{text}")
+    assert isinstance(profile, TargetsProfile)
+    return profile.feasibility
+
+
+def test_what_a_feasibility_check_goes_by_has_defaults() -> None:
+    said = feasibility("")
+
+    assert said.steps == STEPS
+    assert said.offences is None
+    assert (said.min_reads, said.retention, said.timezone) == (2, "P12M", "Europe/London")
+    assert (said.vehicles_needed, said.paperwork_days, said.small_below) == (30, 90, 10)
+
+
+def test_the_steps_of_a_feasibility_check_may_be_fewer_in_another_order_after_what_can_be_read() -> None:
+    assert feasibility('steps = ["window", "offence"]').steps == ("readable", "window", "offence")
+    assert feasibility('steps = ["seen", "readable", "offence"]').steps == ("readable", "seen", "offence")
+    assert feasibility('steps = "often"').steps == ("readable", "often")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("steps = []", "feasibility.steps"),
+        ('steps = ["window", "window"]', "feasibility.steps names a step twice"),
+        ('steps = ["guess"]', "feasibility.steps"),
+        ("offences = []", "feasibility.offences"),
+        ('offences = ["theft", "AB12 CDE"]', "feasibility.offences.1 is not 1 to 64 letters"),
+        ("min_reads = 0", "feasibility.min_reads"),
+        ("min_reads = true", "feasibility.min_reads"),
+        ('retention = "12 months"', "feasibility.retention is not P1M to P12M"),
+        ('retention = "P13M"', "feasibility.retention is not P1M to P12M"),
+        ('timezone = "BST"', "feasibility.timezone is not a time zone"),
+        ("vehicles_needed = 0", "feasibility.vehicles_needed"),
+        ("paperwork_days = 366", "feasibility.paperwork_days"),
+        ("small_below = 4", "feasibility.small_below"),
+        ("forces = 2", "feasibility.forces is not known"),
+    ],
+)
+def test_a_bad_setting_of_a_feasibility_check_is_refused_naming_the_key(text: str, names: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        feasibility(text)
+
+    assert names in caught.value.message
+
+
+def test_only_targets_have_settings_of_a_feasibility_check() -> None:
+    with pytest.raises(FormatError, match="feasibility is not known"):
+        parse_profile(READS + "[feasibility]\n")
+
+
+def test_the_settings_that_the_bundled_profile_shows_are_the_defaults() -> None:
+    shown = re.sub(r"^# (\[feasibility\]|[a-z_]+ = )", r"\1", profile_text("plain-targets"), flags=re.MULTILINE)
+    shown = re.sub(r"^allow_plate_like.*$|^offences.*$", "", shown, flags=re.MULTILINE)
+
+    assert "\n[feasibility]\n" in shown
+    assert parse_profile(shown) == load_profile("plain-targets")

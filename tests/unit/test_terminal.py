@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ def test_bytes_have_no_json_form() -> None:
 def test_a_time_without_a_zone_has_no_json_form() -> None:
     with pytest.raises(TypeError, match="zone"):
         terminal.as_json(datetime(2026, 1, 1))  # noqa: DTZ001 # the fault that is tested
+
+
+def test_a_fraction_is_a_number_in_json() -> None:
+    assert json.loads(terminal.result_json("feasibility", 0, [Fraction(1, 400), Fraction(1)]))["result"] == [
+        0.0025,
+        1.0,
+    ]
 
 
 def test_a_table_fits_80_columns_and_cuts_nothing(

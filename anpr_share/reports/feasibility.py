@@ -1,0 +1,178 @@
+"""The report of ``feasibility`` for a person: the verdict, and then why, in exact figures for use inside the force."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from anpr_share.feasibility.base_rate import SPECIFICITIES
+from anpr_share.feasibility.figures import MILESTONES
+from anpr_share.reports.terminal import Table
+from anpr_share.tables.phrases import PHRASES
+from anpr_share.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from anpr_share.feasibility.figures import BaseRate, FeasibilityResult
+    from anpr_share.reports.terminal import Line
+
+VERDICTS: Final = {"go": "go", "go-if": "go, under conditions", "stop": "stop"}
+CONDITIONS: Final = {
+    "more-forces": "with more forces",
+    "longer-window": "with a longer window",
+    "sooner": "if the papers are done sooner",
+    "look-at-reads": "once the reads were looked at",
+    "victims-unknown": "once it is known which vehicles are victims'",
+    "scope-unknown": "once it is known which rows are in scope",
+}
+STEPS: Final = {
+    "readable": "rows that can be read",
+    "offence": "an offence in scope",
+    "convicted": "convicted",
+    "has-vrm": "has a plate",
+    "whole-vrm": "whole and well formed",
+    "victim": "not a victim's vehicle",
+    "window": "offence within retention",
+    "seen": "seen in the reads",
+    "often": "seen often enough",
+}
+REASONS: Final = {
+    "offence-missing": "no offence is named",
+    "offence-other": "another offence",
+    "nobody-convicted": "no conviction, and not a convicted person's",
+    "vrm-missing": "no plate",
+    "vrm-partial": "part of the plate was not read",
+    "vrm-malformed": "no plate of any form",
+    "victim": "a victim's",
+    "category-missing": "no category, so perhaps a victim's",
+    "dates-missing": "no date of the offence",
+    "dates-reversed": "ends before it begins",
+    "ended-before": "over before the oldest day kept",
+    "end-unknown": "began before it, and no end is known",
+    "begins-later": "still to come",
+    "not-in-reads": "no read at all",
+    "expired-only": "only reads that have expired",
+    "too-few-reads": "too few reads",
+}
+"""Each reason in a few words; rules of `check` that are not here have a phrase of their own."""
+
+_BAR: Final = 40
+_CURVE_DAYS: Final = (0, 15, *MILESTONES, 240, 300, 366)
+_SENSITIVITY: Final = Fraction(9, 10)
+
+
+def feasibility_lines(result: FeasibilityResult) -> list[Line]:
+    """The verdict, the funnel, the race against deletion, and what an alert is worth."""
+    return [
+        *_verdict(result),
+        "",
+        *_funnel(result),
+        "",
+        *_race(result),
+        "",
+        *_worth(result.base_rate),
+        "",
+        "exact figures, for use inside the force: small ones can point at a person",
+    ]
+
+
+def reason_text(code: str) -> str:
+    """Why something falls out, in a few words."""
+    return REASONS[code] if code in REASONS else PHRASES[code].meaning
+
+
+def share_text(share: Fraction) -> str:
+    """A share in per cent: ``2.2%``, ``0.034%``."""
+    if share == 0:
+        return "0%"
+    return f"{float(share):.1%}" if share >= Fraction(1, 100) else f"{float(share) * 100:.2g}%"
+
+
+def ratio_text(ratio: Fraction) -> str:
+    """How many to one: ``2,963``, ``44.3``, ``0.4``."""
+    if ratio < Fraction(1, 10):
+        return f"{float(ratio):.2g}"
+    return f"{float(ratio):,.1f}" if ratio < 1000 else f"{float(ratio):,.0f}"
+
+
+def specificity_text(specificity: Fraction) -> str:
+    """A specificity with as many digits as tell it from 1: ``0.9977``, ``0.999966``."""
+    short = 1 - specificity
+    digits = 1 - math.floor(math.log10(short)) if short else 0
+    return f"{float(specificity):.{digits}f}"
+
+
+def _verdict(result: FeasibilityResult) -> Iterator[Line]:
+    verdict = result.verdict
+    told = ", ".join(CONDITIONS[condition] for condition in verdict.conditions)
+    yield f"verdict: {VERDICTS[verdict.code]}" + (f": {told}" if told else "")
+    for reason in verdict.reasons:
+        yield f"  why     {reason}"
+    for change in verdict.changes:
+        yield f"  change  {change}"
+
+
+def _funnel(result: FeasibilityResult) -> Iterator[Line]:
+    funnel, looked_at = result.funnel, result.settings
+    rows: list[tuple[str | int, ...]] = [("targets", funnel.rows, funnel.vehicles)]
+    for number, step in enumerate(funnel.steps, 1):
+        rows += [(f"    {reason_text(reason.code)}", -reason.rows, -reason.vehicles) for reason in step.reasons]
+        name = f"{number} {STEPS[step.name]}" + ("" if step.judged else " (cannot be told)")
+        rows.append((name, step.rows, step.vehicles))
+    yield Table(("step, and before it what falls out", "rows", "vehicles"), rows)
+    if funnel.several:
+        yield f"{count(funnel.several, 'cell')} with several plates, {funnel.plates:,} together, were split"
+    yield f"retention: {looked_at.retention}, so from {result.first} to {result.last} ({looked_at.timezone})"
+    if result.reads is not None:
+        expired = f", {result.expired:,} of them expired" if result.expired else ""
+        yield f"reads: {result.reads:,}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
+        if result.rejected:
+            yield f"{count(result.rejected, 'row')} more failed the checks of reads, and anpr-share check says why"
+    if result.during is not None:
+        yield f"vehicles with a read during the offence: {result.during:,}"
+
+
+def _race(result: FeasibilityResult) -> Iterator[Line]:
+    race = result.race
+    by = "their reads" if race.basis == "reads" else "the dates of the offences alone"
+    yield f"vehicles left after so many days of paperwork, by {by}"
+    most = race.after(0)
+    if most == 0:
+        yield "    none even today"
+        return
+    papers = result.settings.paperwork_days
+    for days in sorted({*_CURVE_DAYS, papers}):
+        vehicles = race.after(days)
+        bar = "#" * -(-vehicles * _BAR // most)
+        mark = "  papers" if days == papers else ""
+        yield f"{days:>5}  {result.last + timedelta(days=days)}  {bar:<{_BAR}}  {vehicles:>9,}{mark}"
+    if race.first_loss is not None and race.worst is not None:
+        yield (
+            f"the first is lost on {race.first_loss}; the worst day is {race.worst.on}, "
+            f"in {count(race.worst.after, 'day')}, with {count(race.worst.vehicles, 'vehicle')}"
+        )
+    if race.reads is not None:
+        yield f"a start today keeps {count(race.reads, 'read')} of these vehicles"
+
+
+def _worth(found: BaseRate) -> Iterator[Line]:
+    yield "what an alert is worth if a method finds 90% of those sought (--json has more)"
+    rows: list[tuple[str, ...]] = []
+    for line in found.prevalences:
+        alerts = [
+            alert for alert in found.alerts if alert.prevalence == line.name and alert.sensitivity == _SENSITIVITY
+        ]
+        (needed,) = (
+            item.specificity
+            for item in found.needed
+            if item.prevalence == line.name and item.sensitivity == _SENSITIVITY
+        )
+        rows.append((f"{line.name}: right", *(share_text(alert.ppv) for alert in alerts), specificity_text(needed)))
+        false = (alert.false_per_true for alert in alerts)
+        rows.append(("    false for a true one", *("-" if item is None else ratio_text(item) for item in false), ""))
+    yield Table(("specificity", *(str(float(item)) for item in SPECIFICITIES), "half right at"), rows)
+    for line in found.prevalences:
+        yield f"{line.name}: {line.text}"
