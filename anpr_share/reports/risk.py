@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anpr_share.reports.terminal import Line
-    from anpr_share.risk.figures import Choice, Estimate, KeyLoss, Rejoined, RiskResult, Scarce, Scope, Unicity, Volume
+    from anpr_share.risk.figures import (
+        Choice,
+        Context,
+        Estimate,
+        KeyLoss,
+        Rejoined,
+        RiskResult,
+        Scarce,
+        Scope,
+        Unicity,
+        Volume,
+    )
 
 
 def risk_lines(result: RiskResult) -> list[Line]:
@@ -20,41 +31,45 @@ def risk_lines(result: RiskResult) -> list[Line]:
 
 
 def _lines(result: RiskResult) -> Iterator[Line]:
-    yield headline(result.release.curves[0])
-    if result.ceiling is not None:
-        over = "passes" if result.over_ceiling else "keeps under"
-        yield f"that {over} the agreement's ceiling of {result.ceiling}" + (
-            ": an export is refused" if result.over_ceiling else ""
-        )
+    yield from headline(result.release.curves[0])
+    if result.ceiling is not None and result.over_ceiling:
+        yield f"that is above the agreement's ceiling of {result.ceiling}: an export is refused"
+    elif result.ceiling is not None:
+        yield f"that keeps under the agreement's ceiling of {result.ceiling}"
     yield ""
     signed = "signed" if result.signed else "not signed by all"
     yield f"agreement   {result.agreement}, version {result.version}, {signed}"
-    yield f"            {', '.join(result.columns)}; times to {RESOLUTIONS[result.resolution]}" + (
-        f"; a sample of {result.sample}" if result.sample != "1" else ""
-    )
+    yield f"            {', '.join(result.columns)}"
+    sample = f"; a sample of {result.sample}" if result.sample != "1" else ""
+    yield f"            times to {RESOLUTIONS[result.resolution]}{sample}"
     if result.released is not None:
         known = result.released
         yield f"released    {count(known.bundles, 'bundle')} before, of {count(known.days, 'day')}"
     yield from _scope("this release", result.release)
     if result.so_far is not None:
         yield from _scope("with what was released before", result.so_far)
+    if result.context is not None:
+        yield ""
+        yield from _context(result.context)
     yield ""
     yield from _choices(result)
     yield ""
     yield from _key(result.key)
     for note in result.notes:
         yield f"note: {note}"
-    yield "4 points identify 93 to 95 of 100 people by their telephones, studies found: docs/risk.md says what differs"
-    yield "these are personal data in any case; docs/risk.md says how to read each figure"
+    yield ""
+    yield "of 100 people, 4 points identify 93 to 95 by their telephones, studies found;"
+    yield "docs/risk.md says what differs, and how to read each figure"
+    yield "whatever the figures, these are personal data"
 
 
-def headline(curve: Unicity) -> str:
-    """The one sentence: how many vehicles four reads single out."""
+def headline(curve: Unicity) -> list[str]:
+    """How many vehicles four reads single out, in a sentence or two."""
     four = curve.curve[3]
-    text = f"4 reads are enough to single out {of_100(four.vehicles.share)} vehicles ({_interval(four.vehicles)})"
+    said = [f"4 reads are enough to single out {of_100(four.vehicles.share)} vehicles ({_interval(four.vehicles)})"]
     if four.known is not None and four.known.share > four.vehicles.share:
-        text += f"; of those that were seen so often, {of_100(four.known.share)}"
-    return text
+        said.append(f"of those that were seen so often, {of_100(four.known.share)} ({_interval(four.known)})")
+    return said
 
 
 def _interval(share: Estimate) -> str:
@@ -64,7 +79,8 @@ def _interval(share: Estimate) -> str:
 def _scope(title: str, scope: Scope) -> Iterator[Line]:
     yield ""
     cameras = "" if scope.cameras is None else f" at {count(scope.cameras, 'camera')}"
-    yield f"{title}: {count(scope.reads, 'read')} of {count(scope.vehicles, 'vehicle')}{cameras}"
+    yield f"{title}:"
+    yield f"  {count(scope.reads, 'read')} of {count(scope.vehicles, 'vehicle')}{cameras}"
     yield f"  on {count(scope.days, 'day')}, {scope.first} to {scope.last}"
     yield ""
     yield from _unicity(scope)
@@ -84,7 +100,7 @@ def _unicity(scope: Scope) -> Iterator[Line]:
         rows.append(("  those with so many points", *(_cell(item.known) for item in curve.curve)))
     yield Table(headings, rows)
     measured = {curve.measured for curve in scope.curves}
-    yield f"measured on {min(measured):,} vehicles drawn at random, among all {scope.vehicles:,}"
+    yield f"measured on {min(measured):,} vehicles, drawn at random, among all {scope.vehicles:,}"
 
 
 def _cell(share: Estimate | None) -> str:
@@ -107,7 +123,7 @@ def _standing_out(scope: Scope) -> Iterator[Line]:
                 )
             )
     yield Table(("by volume", "number", "most reads", "median", "busiest", "top 1 %", "alone", "over 10x"), rows)
-    yield "alone: no other has this number of reads, so whoever knows the number knows which it is"
+    yield "alone: no other has this number of reads; whoever knows it knows which it is"
 
 
 def _shares(volume: Volume) -> tuple[str, str]:
@@ -123,15 +139,20 @@ def _scarce(scarce: Scarce, *, cameras: bool) -> Iterator[Line]:
 
 
 def _rejoined(found: Rejoined, scope: Scope) -> Iterator[Line]:
-    share = of_100(found.reads / scope.reads)
-    yield f"two releases of these reads, with unrelated tokens, are joined by their times for {share} reads:"
-    place = ""
+    yield "two releases of these reads, with unrelated tokens, laid side by side:"
+    yield f"  {count(found.by_time, 'read')} with a time of their own"
     if scope.cameras is not None:
-        place = (
-            f", {found.by_place_and_time:,} the only one at their camera; {found.cameras:,} cameras are known by them"
-        )
-    yield f"  {found.by_time:,} reads have a time of their own{place}"
-    yield f"  that joins {count(found.vehicles, 'vehicle')} of {scope.vehicles:,}, with {count(found.reads, 'read')}"
+        yield f"  {count(found.by_place_and_time, 'read')} that are the only one of their camera at their time"
+        yield f"  {count(found.cameras, 'camera')} of {scope.cameras:,} known by the times of their reads"
+    share = of_100(found.reads / scope.reads)
+    yield f"  that joins {found.vehicles:,} of {count(scope.vehicles, 'vehicle')}, and {share} reads"
+
+
+def _context(context: Context) -> Iterator[Line]:
+    yield f"context of {count(context.cameras, 'camera')}, so that {context.k} or more are alike:"
+    yield f"  {count(context.before, 'combination')} in the extract; {count(context.rare, 'camera')} in rare ones"
+    yield f"  {count(context.after, 'combination')} released, the smallest of {count(context.smallest, 'camera')}"
+    yield f"  {count(context.coarser, 'camera')} made coarser, {count(context.left_out, 'camera')} left out"
 
 
 def _choices(result: RiskResult) -> Iterator[Line]:
@@ -139,7 +160,7 @@ def _choices(result: RiskResult) -> Iterator[Line]:
         ("ways to release", "sample", "vehicles", "singled out by 4", "interval", "of all exposed"),
         [_choice(item, result.columns) for item in result.choices],
     )
-    yield "* as agreed; in percent of the vehicles, and exposed in percent of all vehicles of the extract"
+    yield "* as agreed; per cent of the vehicles released; exposed: of all in the extract"
     for sentence in result.recommendation:
         yield f"- {sentence}"
 
@@ -157,7 +178,5 @@ def _choice(choice: Choice, agreed: tuple[str, ...]) -> tuple[str | int, ...]:
 
 
 def _key(key: KeyLoss) -> Iterator[Line]:
-    yield (
-        f"a leaked linkage key names every vehicle: trying all {key.plates / 1e9:.1f} billion plates takes "
-        f"{key.minutes:.0f} minutes on one core of this machine ({key.per_second / 1e6:.1f} million a second)"
-    )
+    yield f"a leaked linkage key names every vehicle: {key.plates / 1e9:.1f} billion plates, tried in"
+    yield f"{key.minutes:.0f} minutes by one core of this machine ({key.per_second / 1e6:.1f} million a second)"
