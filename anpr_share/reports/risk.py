@@ -157,10 +157,10 @@ def _context(context: Context) -> Iterator[Line]:
 
 def _choices(result: RiskResult) -> Iterator[Line]:
     yield Table(
-        ("ways to release", "sample", "vehicles", "singled out by 4", "interval", "of all exposed"),
+        ("ways to release", "sample", "vehicles", "by 4 reads", "interval", "exposed"),
         [_choice(item, result.columns) for item in result.choices],
     )
-    yield "* as agreed; per cent of the vehicles released; exposed: of all in the extract"
+    yield "* as agreed; of 100 vehicles released; exposed: of 100 in the extract"
     for sentence in result.recommendation:
         yield f"- {sentence}"
 

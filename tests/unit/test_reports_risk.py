@@ -53,7 +53,7 @@ def test_every_body_of_figures_is_told(capsys: pytest.CaptureFixture[str]) -> No
         "agreement   msv-2026, version 2, signed",
         "released    3 bundles before, of 21 days",
         "this release:\n  3,418,276 reads of 184,203 vehicles at 212 cameras",
-        "with what was released before:\n  10,912,400 reads of 402,118 vehicles at 213 cameras",
+        "with what was released before:\n  10,912,400 reads of 402,118 vehicles at 212 cameras",
         "context of 212 cameras, so that 10 or more are alike:",
         "  that joins 171,004 of 184,203 vehicles, and 99 of 100 reads",
         "52 minutes by one core of this machine (0.4 million a second)",
