@@ -52,13 +52,18 @@ _OLD: Final = frozenset({"ended-before", "end-unknown", "expired-only"})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a verdict is about. ``reads`` says whether they were looked at."""
+    """What a verdict is about.
+
+    ``reads`` says whether they were looked at, and ``during`` how many eligible vehicles have one during their offence,
+    None if nothing tells.
+    """
 
     passage: Passage
     race: Race
     settings: Settings
     today: date
     reads: bool
+    during: int | None
 
     @property
     def eligible(self) -> int:
@@ -126,6 +131,8 @@ def _reasons(case: Case) -> Iterator[str]:
     )
     if not case.reads:
         yield "no reads were looked at, so nobody knows whether a camera saw these vehicles"
+    if case.during == 0:
+        yield "none of them was read during its offence: there is only where they drove at other times"
     for step in _unjudged(case):
         if step.name in _UNJUDGED:
             yield _UNJUDGED[step.name][1]

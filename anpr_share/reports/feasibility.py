@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from anpr_share.feasibility.base_rate import SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
+from anpr_share.reports.feasibility_words import CONDITIONS, STEPS, VERDICTS
+from anpr_share.reports.feasibility_words import reason as reason_text
 from anpr_share.reports.terminal import Table
-from anpr_share.tables.phrases import PHRASES
 from anpr_share.words import count
 
 if TYPE_CHECKING:
@@ -18,46 +19,6 @@ if TYPE_CHECKING:
 
     from anpr_share.feasibility.figures import BaseRate, FeasibilityResult
     from anpr_share.reports.terminal import Line
-
-VERDICTS: Final = {"go": "go", "go-if": "go, under conditions", "stop": "stop"}
-CONDITIONS: Final = {
-    "more-forces": "with more forces",
-    "longer-window": "with a longer window",
-    "sooner": "if the papers are done sooner",
-    "look-at-reads": "once the reads were looked at",
-    "victims-unknown": "once it is known which vehicles are victims'",
-    "scope-unknown": "once it is known which rows are in scope",
-}
-STEPS: Final = {
-    "readable": "rows that can be read",
-    "offence": "an offence in scope",
-    "convicted": "convicted",
-    "has-vrm": "has a plate",
-    "whole-vrm": "whole and well formed",
-    "victim": "not a victim's vehicle",
-    "window": "offence within retention",
-    "seen": "seen in the reads",
-    "often": "seen often enough",
-}
-REASONS: Final = {
-    "offence-missing": "no offence is named",
-    "offence-other": "another offence",
-    "nobody-convicted": "no conviction, and not a convicted person's",
-    "vrm-missing": "no plate",
-    "vrm-partial": "part of the plate was not read",
-    "vrm-malformed": "no plate of any form",
-    "victim": "a victim's",
-    "category-missing": "no category, so perhaps a victim's",
-    "dates-missing": "no date of the offence",
-    "dates-reversed": "ends before it begins",
-    "ended-before": "over before the oldest day kept",
-    "end-unknown": "began before it, and no end is known",
-    "begins-later": "still to come",
-    "not-in-reads": "no read at all",
-    "expired-only": "only reads that have expired",
-    "too-few-reads": "too few reads",
-}
-"""Each reason in a few words; rules of `check` that are not here have a phrase of their own."""
 
 _BAR: Final = 40
 _CURVE_DAYS: Final = (0, 15, *MILESTONES, 240, 300, 366)
@@ -77,11 +38,6 @@ def feasibility_lines(result: FeasibilityResult) -> list[Line]:
         "",
         "exact figures, for use inside the force: small ones can point at a person",
     ]
-
-
-def reason_text(code: str) -> str:
-    """Why something falls out, in a few words."""
-    return REASONS[code] if code in REASONS else PHRASES[code].meaning
 
 
 def share_text(share: Fraction) -> str:
@@ -107,8 +63,9 @@ def specificity_text(specificity: Fraction) -> str:
 
 def _verdict(result: FeasibilityResult) -> Iterator[Line]:
     verdict = result.verdict
-    told = ", ".join(CONDITIONS[condition] for condition in verdict.conditions)
-    yield f"verdict: {VERDICTS[verdict.code]}" + (f": {told}" if told else "")
+    yield f"verdict: {VERDICTS[verdict.code]}"
+    for condition in verdict.conditions:
+        yield f"  if      {CONDITIONS[condition]}"
     for reason in verdict.reasons:
         yield f"  why     {reason}"
     for change in verdict.changes:

@@ -14,11 +14,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from anpr_share import __version__
+from anpr_share.feasibility.base_rate import LINES, predictive_value, specificity_needed
 from anpr_share.feasibility.figures import Shared, SharedPoint, SharedReason, SharedStep
 from anpr_share.periods import Duration
 from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, short, whole_ticks
-from anpr_share.reports.feasibility_words import BASES, CONDITIONS, HEADLINES, STEPS, reason, untold
+from anpr_share.reports.feasibility_words import BASES, CONDITIONS, HEADLINES, STEPS, VERDICTS, reason, untold
 from anpr_share.reports.html import brief_percent, environment, number
+from anpr_share.risk.unicity import wilson
 from anpr_share.words import count
 
 if TYPE_CHECKING:
@@ -28,13 +30,9 @@ SENSITIVITY: Final = Fraction(9, 10)
 """The share of vehicles sought that a detector is taken to find: nine in ten, as in the study of 2019."""
 FALSE_SHARES: Final = tuple(Fraction(1, 10**power) for power in range(1, 6))
 """1 - specificity: one false alert in so many vehicles that are not sought."""
-LIVE_CASES, VEHICLES = 1_500, 40_000_000
-"""Live investigations of modern slavery in March 2019, and vehicles in the United Kingdom."""
-VANS: Final = 400
-"""The illustration of the study of 2019: one van in so many."""
+_NAMES: Final = {"vans-2019": "vans", "live-cases": "live cases"}
 SHOWN_OFFENCES: Final = 4
 _LOOKS: Final = {"go": "good", "go-if": "doubtful", "stop": "bad"}
-_WORDS: Final = {"go": "go", "go-if": "go, if", "stop": "stop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def page(shared: Shared) -> str:
             shared=shared,
             version=__version__,
             headline=HEADLINES[shared.code],
-            word=_WORDS[shared.code],
+            word=VERDICTS[shared.code],
             look=_LOOKS[shared.code],
             conditions=[CONDITIONS.get(item, item) for item in shared.conditions],
             basis=BASES[shared.basis],
@@ -101,15 +99,6 @@ def page(shared: Shared) -> str:
             unknown=unknown,
         )
     )
-
-
-def ppv(prevalence: Fraction, sensitivity: Fraction, false_share: Fraction) -> Fraction:
-    """The share of alerts that are right; ``false_share`` is 1 - specificity, the other two are above 0.
-
-    Bayes' rule: https://en.wikipedia.org/wiki/Positive_and_negative_predictive_values
-    """
-    true, false = prevalence * sensitivity, (1 - prevalence) * false_share
-    return true / (true + false)
 
 
 @cache
@@ -220,8 +209,7 @@ def _sought(shared: Shared) -> list[_Sought]:
     own = [] if found is None else [_Sought("found here", f"1 in {_one_in(Fraction(*found))}", Fraction(*found))]
     return [
         *own,
-        _Sought("vans", f"1 in {VANS:,}", Fraction(1, VANS)),
-        _Sought("live cases", f"1 in {_one_in(Fraction(LIVE_CASES, VEHICLES))}", Fraction(LIVE_CASES, VEHICLES)),
+        *(_Sought(_NAMES[line.name], f"1 in {_one_in(line.share)}", line.share) for line in LINES),
     ]
 
 
@@ -237,20 +225,12 @@ def _found_told(shared: Shared) -> str:
     if found is None:
         return "How many of the vehicles on the road are sought is not known here, or not told."
     today, seen = found
-    low, high = _interval(today, seen)
+    interval = wilson(today, seen)
+    low, high = (_one_in(Fraction(bound)) for bound in (interval.low, interval.high))
     return (
         f"Found here: {today:,} of {count(seen, 'vehicle')} in the reads, 1 in {_one_in(Fraction(today, seen))} (95% "
-        f"interval 1 in {_one_in(low)} to 1 in {_one_in(high)}, if these reads are a fair sample)."
+        f"interval 1 in {low} to 1 in {high}, if these reads are a fair sample)."
     )
-
-
-def _interval(part: int, whole: int) -> tuple[Fraction, Fraction]:
-    """Wilson's interval of a share, at 95%. Wilson, J. Am. Stat. Assoc. 22 (1927)."""
-    z = 1.959964
-    share, square = part / whole, z * z / whole
-    middle = (share + square / 2) / (1 + square)
-    half = z * ((share * (1 - share) + square / 4) / whole) ** 0.5 / (1 + square)
-    return Fraction(middle - half), Fraction(min(middle + half, 1.0))
 
 
 def _one_in(share: Fraction) -> str:
@@ -269,7 +249,7 @@ def _worths(sought: Sequence[_Sought]) -> list[_Worth]:
 
 
 def _worth(prevalence: Fraction, false_share: Fraction) -> tuple[str, str]:
-    right = ppv(prevalence, SENSITIVITY, false_share)
+    right = predictive_value(prevalence, SENSITIVITY, 1 - false_share)
     return brief_percent(float(right)), _few(1 / right - 1)
 
 
@@ -282,9 +262,9 @@ def _few(false: Fraction) -> str:
 
 def _needed(prevalence: Fraction) -> tuple[str, str]:
     """How rare false alerts must be for every second alert to be right, and that as a specificity, rounded up."""
-    if SENSITIVITY * prevalence >= 1 - prevalence:  # even if every vehicle that is not sought raises one
+    false = 1 - specificity_needed(prevalence, SENSITIVITY)
+    if false == 1:  # even if every vehicle that is not sought raises one
         return "any", ""
-    false = SENSITIVITY * prevalence / (1 - prevalence)
     digits = max(0, math.ceil(-math.log10(100 * false))) + 1
     return f"1 in {_one_in(false)}", f"{100 - math.floor(100 * false * 10**digits) / 10**digits:.{digits}f}%"
 
@@ -294,7 +274,8 @@ def _alerts(sought: Sequence[_Sought]) -> Chart:
         Line(
             item.name,
             tuple(
-                Point(power, float(ppv(item.share, SENSITIVITY, false))) for power, false in enumerate(FALSE_SHARES, 1)
+                Point(power, float(predictive_value(item.share, SENSITIVITY, 1 - false)))
+                for power, false in enumerate(FALSE_SHARES, 1)
             ),
         )
         for item in sought

@@ -12,12 +12,13 @@ from anpr_share.feasibility.figures import Basis, Code, Condition
 from anpr_share.tables.phrases import PHRASES
 from anpr_share.tables.profile import StepName
 
+VERDICTS: Final[Mapping[Code, str]] = {"go": "go", "go-if": "go, under conditions", "stop": "stop"}
 HEADLINES: Final[Mapping[Code, str]] = {
     "go": "go ahead: there will be enough to link when the papers are signed",
     "go-if": "go ahead, but only if what stands below is so",
     "stop": "stop as things are: there will be too little to link",
 }
-"""The verdict in a sentence."""
+"""The verdict in a word, and in a sentence."""
 
 CONDITIONS: Final[Mapping[Condition, str]] = {
     "more-forces": "other forces join, with vehicles of their own",
@@ -30,17 +31,17 @@ CONDITIONS: Final[Mapping[Condition, str]] = {
 """What must be so for a start to make sense, after "if"."""
 
 STEPS: Final[Mapping[StepName, str]] = {
-    "readable": "can be read",
-    "offence": "the offence is in scope",
-    "convicted": "somebody was convicted",
-    "has-vrm": "a plate is named",
-    "whole-vrm": "the plate is whole and well formed",
+    "readable": "rows that can be read",
+    "offence": "an offence in scope",
+    "convicted": "convicted",
+    "has-vrm": "has a plate",
+    "whole-vrm": "whole and well formed",
     "victim": "not a victim's vehicle",
-    "window": "the offence falls in the days of which reads are kept",
-    "seen": "a camera saw the vehicle in these days",
+    "window": "offence within retention",
+    "seen": "seen in the reads",
     "often": "seen often enough",
 }
-"""What a row, or a vehicle, must be to pass a step."""
+"""What is left after a step."""
 
 BASES: Final[Mapping[Basis, str]] = {
     "reads": "the reads that a force holds of these vehicles",
@@ -48,26 +49,31 @@ BASES: Final[Mapping[Basis, str]] = {
 }
 """What says that there are data of a vehicle."""
 
-_REASONS: Final[Mapping[str, str]] = {
-    "out-of-scope": "another offence",
-    "not-convicted": "no conviction",
-    "victim": "a victim's vehicle",
-    "category-missing": "it is not said whose vehicle it is",
-    "no-dates": "no date of the offence",
-    "ended-before": "the offence ended before",
-    "end-unknown": "it began before, and its end is not known",
-    "begins-later": "the offence begins later",
-    "dates-reversed": "the offence ends before it begins",
-    "not-in-reads": "in no read",
-    "expired-reads": "all its reads are too old to keep",
-    "few-reads": "too few reads",
+REASONS: Final[Mapping[str, str]] = {
+    "offence-missing": "no offence is named",
+    "offence-other": "another offence",
+    "nobody-convicted": "no conviction, and not a convicted person's",
+    "vrm-missing": "no plate",
+    "vrm-partial": "part of the plate was not read",
+    "vrm-malformed": "no plate of any form",
+    "victim": "a victim's",
+    "category-missing": "no category, so perhaps a victim's",
+    "dates-missing": "no date of the offence",
+    "dates-reversed": "ends before it begins",
+    "ended-before": "over before the oldest day kept",
+    "end-unknown": "began before it, and no end is known",
+    "begins-later": "still to come",
+    "not-in-reads": "no read at all",
+    "expired-only": "only reads that have expired",
+    "too-few-reads": "too few reads",
 }
+"""Each reason in a few words; rules of `check` that are not here have a phrase of their own."""
 
 
 def reason(code: str) -> str:
-    """Why rows or vehicles fall out, in words."""
-    if code in _REASONS:
-        return _REASONS[code]
+    """Why something falls out, in a few words."""
+    if code in REASONS:
+        return REASONS[code]
     return PHRASES[code].meaning if code in PHRASES else code.replace("-", " ")
 
 

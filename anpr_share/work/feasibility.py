@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from anpr_share.tables.times import Times
     from anpr_share.work.progress import Progress
 
-_TARGETS_FIELDS = ("handling",)
+_NEVER_READ = frozenset({"handling"})
 _READS_FIELDS = ("vrm", "camera", "captured_at")
 MERGED_AT = 1 << 22
+"""Vehicles that may wait to be merged with those seen before: merging after each batch would cost more than reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +97,21 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
     else:
         enough = asked.min_reads if "often" in asked.steps else 1
         run = race.of_reads(seen, window.last, limit, zone, min_reads=enough)
+    during = None if seen is None else _during(eligible, seen)
+    case = verdict.Case(passage, run, settings, window.last, sightings is not None, during)
     return FeasibilityResult(
         at=now,
         first=window.first,
         last=window.last,
         settings=settings,
         reads=None if sightings is None else sightings.reads,
-        during=None if seen is None else _during(eligible, seen),
+        during=during,
         funnel=passage.funnel,
         race=run,
         base_rate=base_rate.base_rate(
             0 if seen is None else seen["vehicle"].n_unique(), None if sightings is None else sightings.vehicles
         ),
-        verdict=verdict.judge(verdict.Case(passage, run, settings, window.last, sightings is not None)),
+        verdict=verdict.judge(case),
         expired=0 if sightings is None else sightings.expired,
         rejected=0 if sightings is None else sightings.rejected,
     )
@@ -116,7 +119,7 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
 
 def _entries(paths: Sequence[str], profile: TargetsProfile) -> pl.DataFrame:
     """The targets as `anpr_share.feasibility.funnel.pass_through` takes them."""
-    extract = open_extract(paths, profile, [field for field in profile.fields if field not in _TARGETS_FIELDS])
+    extract = open_extract(paths, profile, [field for field in profile.fields if field not in _NEVER_READ])
     offences, swapped = Vocabulary(), SwappedColumns(profile, "log")
     frames, rows = [], 0
     for batch in extract.batches():
@@ -188,10 +191,8 @@ class Sightings:
         for batch, times in ahead((batch, read_times(batch, self._profile)) for batch in extract.batches()):
             cells = camera_cells(batch, self._profile)
             missing = cameras_missing(cells)
-            swapped.add(
-                ~missing,
-                pl.DataFrame([plate_like(part) for part in cells]).select(pl.any_horizontal(pl.all())).to_series(),
-            )
+            plates = pl.DataFrame([plate_like(part) for part in cells])
+            swapped.add(~missing, plates.select(pl.any_horizontal(pl.all())).to_series())
             self._add(batch, times, missing)
             progress(f"{self.reads + self.rejected:,} reads looked at")
         swapped.refuse()

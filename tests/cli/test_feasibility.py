@@ -11,7 +11,7 @@ import typer
 
 from anpr_share.cli import main
 from anpr_share.cli.common import CommandWithMore, Invocation, Outcome, command, command_with_more
-from anpr_share.reports import feasibility as report
+from anpr_share.reports import feasibility_words
 from anpr_share.tables.profile import STEPS, profile_text
 from tests.support.sites import call
 
@@ -65,10 +65,10 @@ def test_on_a_terminal_every_line_fits(
 
 
 def test_every_step_and_reason_has_words() -> None:
-    assert set(report.STEPS) == set(STEPS)
+    assert set(feasibility_words.STEPS) == set(STEPS)
     from anpr_share.feasibility.funnel import REASONS
 
-    told = [report.reason_text(code) for codes in REASONS.values() for code in codes]
+    told = [feasibility_words.reason(code) for codes in REASONS.values() for code in codes]
     assert all(told)
     assert len(set(told)) == len(told)
 
@@ -94,7 +94,7 @@ def test_without_reads_it_is_go_under_a_condition(files: dict[str, Path]) -> Non
     done = call(typed(files, reads=False), now=NOW)
 
     assert done.code == 0
-    assert done.out.startswith("verdict: go, under conditions: once the reads were looked at\n")
+    assert done.out.startswith("verdict: go, under conditions\n  if      the reads are looked at, ")
 
 
 def test_for_a_program_it_is_figures(files: dict[str, Path]) -> None:

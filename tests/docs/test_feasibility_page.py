@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anpr_share.feasibility.funnel import REASONS
-from anpr_share.reports.feasibility import CONDITIONS, STEPS, VERDICTS
+from anpr_share.reports.feasibility_words import CONDITIONS, STEPS, VERDICTS
 from anpr_share.tables import profile
 from tests.support.pages import DOCS, FEASIBILITY, Shell, run
 
@@ -29,7 +29,7 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 def test_every_verdict_condition_and_step_has_its_row_in_the_words_of_the_report() -> None:
     rows = {name: words for name, words, _ in ROWS.findall(PAGE)}
 
-    assert rows == {**CONDITIONS, **STEPS}
+    assert rows == {str(name): words for each in (CONDITIONS, STEPS) for name, words in each.items()}
     assert all(f"| {words} |" in PAGE for words in VERDICTS.values())
 
 

@@ -50,8 +50,8 @@ def usual() -> Shared:
         vehicles=1_118,
         steps=(
             step("readable", 1_096, 1_431, ("date-unreadable", 12, 17), ("category-unknown", None, 12)),
-            step("offence", 812, 1_040, ("out-of-scope", 261, 364), ("offence-missing", 23, 27)),
-            step("convicted", 407, 533, ("not-convicted", 405, 507)),
+            step("offence", 812, 1_040, ("offence-other", 261, 364), ("offence-missing", 23, 27)),
+            step("convicted", 407, 533, ("nobody-convicted", 405, 507)),
             step("has-vrm", 407, 421, ("vrm-missing", 0, 112)),
             step("whole-vrm", 388, 402, ("vrm-partial", None, None), ("vrm-malformed", None, None)),
             step("victim", 329, 341, ("victim", 44, 46), ("category-missing", 15, 15)),
@@ -60,13 +60,13 @@ def usual() -> Shared:
                 96,
                 101,
                 ("ended-before", 188, 193),
-                ("no-dates", 21, 22),
+                ("dates-missing", 21, 22),
                 ("end-unknown", 13, 14),
                 ("begins-later", None, None),
                 ("dates-reversed", None, None),
             ),
             step("seen", 64, 67, ("not-in-reads", 32, 34)),
-            step("often", 51, 53, ("few-reads", 13, 14)),
+            step("often", 51, 53, ("too-few-reads", 13, 14)),
         ),
         basis="reads",
         points=points(51, 43, 34, 27, 19, None),
@@ -89,7 +89,7 @@ def without_reads() -> Shared:
         step("has-vrm", 1_096, 1_187, ("vrm-missing", 0, 244)),
         step("whole-vrm", 1_051, 1_133, ("vrm-partial", 34, 41), ("vrm-malformed", 11, 13)),
         SharedStep("victim", False, 1_133, 1_051, ()),
-        step("window", 96, 101, ("ended-before", 921, 996), ("no-dates", 21, 22), ("end-unknown", 13, 14)),
+        step("window", 96, 101, ("ended-before", 921, 996), ("dates-missing", 21, 22), ("end-unknown", 13, 14)),
     )
     return replace(
         found,
@@ -140,14 +140,14 @@ def huge() -> Shared:
     found = usual()
     codes = (
         ("cells", "log-missing", "offence-form", "date-unreadable", "category-unknown", "grade-unknown"),
-        ("offence-missing", "out-of-scope"),
-        ("not-convicted",),
+        ("offence-missing", "offence-other"),
+        ("nobody-convicted",),
         ("vrm-missing",),
         ("vrm-partial", "vrm-malformed"),
         ("victim", "category-missing"),
-        ("no-dates", "ended-before", "end-unknown", "begins-later", "dates-reversed"),
-        ("not-in-reads", "expired-reads"),
-        ("few-reads",),
+        ("dates-missing", "ended-before", "end-unknown", "begins-later", "dates-reversed"),
+        ("not-in-reads", "expired-only"),
+        ("too-few-reads",),
     )
     steps = tuple(
         step(name, 41_000_000 - place, 987_654_321 - place, *((code, 12_345_678, 123_456_789) for code in own))

@@ -27,6 +27,7 @@ def case(
     without: Mapping[StepName, int] | None = None,
     reads: bool = True,
     nameless: int = 0,
+    during: int | None = None,
 ) -> Case:
     """``left`` says how many vehicles are left from a day of paperwork on; ``fallen`` what fell before."""
     eligible = left[0] if eligible is None else eligible
@@ -45,6 +46,7 @@ def case(
         SETTINGS,
         TODAY,
         reads=reads,
+        during=during,
     )
 
 
@@ -108,6 +110,14 @@ def test_vehicles_without_any_data_are_told_where_the_steps_do_not_ask_for_reads
 
     assert (verdict.code, verdict.conditions) == ("go-if", ("longer-window",))
     assert verdict.reasons[0].startswith("4 vehicles of the log can be studied, 0 with data today; after 90 days")
+
+
+def test_reads_at_other_times_than_the_offence_are_told() -> None:
+    told = "none of them was read during its offence: there is only where they drove at other times"
+
+    assert told in judge(case({0: 50}, during=0)).reasons
+    assert told not in judge(case({0: 50}, during=1)).reasons
+    assert judge(case({0: 50}, during=0)).code == "go"
 
 
 def test_offences_that_are_over_ask_for_a_longer_window() -> None:
