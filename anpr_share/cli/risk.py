@@ -45,7 +45,7 @@ def risk(
 
     loaded = load_profile(profile)
     file = Path(agreement)
-    if file.exists() or not is_identifier(agreement):
+    if file.is_file() or not is_identifier(agreement):
         basis = work.of_file(document(file), invocation.clock())
     else:
         with opened(invocation) as site:

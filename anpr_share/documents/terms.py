@@ -39,7 +39,7 @@ def describe(agreement: Agreement) -> list[str]:
     if terms.risk is not None and terms.risk.unicity4_max is not None:
         lines += [
             f"risk         at most {terms.risk.unicity4_max} of vehicles singled out by four reads",
-            "             (this version cannot measure it, and so exports nothing)",
+            "             (an export above that is refused, and so is a load)",
         ]
     for party in agreement.identities:
         lines += [

@@ -30,11 +30,12 @@ from anpr_share.files import storage_errors
 from anpr_share.periods import Duration, Now
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.risk.choices import Terms, choices, recommendation
-from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity
+from anpr_share.risk.figures import Context, Released, RiskResult, Scope, Unicity
 from anpr_share.risk.key_loss import key_loss
 from anpr_share.risk.scopes import and_coarser, coarsened, measured, numbered, scope
 from anpr_share.risk.unicity import draw
 from anpr_share.site import holdings
+from anpr_share.words import count
 from anpr_share.work import accounting, agreements
 from anpr_share.work.minimising import open_reads, reads_pipeline
 
@@ -111,41 +112,39 @@ def look(
     profile: Profile,
     *,
     progress: Progress,
+    context: Context | None = None,
     per_second: float | None = None,
     most_rows: int = MOST_ROWS,
 ) -> RiskResult:
     """Measure the disclosure risk of an extract of reads.
 
-    ``per_second`` is how many plates this machine hashes, if that is known already. Raises :class:`InputError` for an
-    extract that cannot be used, of which no row is left, or that has more than ``most_rows`` to release, and
-    :class:`PolicyError` if only the agreement's limits keep its rows.
+    ``context`` is what the k rule made of the cameras' table, if there is one; ``per_second`` is how many plates this
+    machine hashes, if that is known already. Raises :class:`InputError` for an extract that cannot be used, of which no
+    row is left, or that has more than ``most_rows`` to release, and :class:`PolicyError` if only the agreement's limits
+    keep its rows.
     """
     agreement = basis.agreement
     with _scratch() as scratch:
         rows, notes = _released(basis, reads, profile, scratch, progress, most_rows)
     rows = numbered(rows)
+    told = agreement.terms.reads
+    terms = Terms(told.columns, told.resolution, told.sample, agreement.zone)
+    k = USUAL_K if agreement.terms.cameras is None else agreement.terms.cameras.k
     before = frozenset[date]().union(*(basis.exported or ()))
     new = rows.filter(~pl.col("day").is_in(list(before))) if before else rows
-    reads_terms = agreement.terms.reads
-    terms = Terms(reads_terms.columns, reads_terms.resolution, reads_terms.sample, agreement.zone)
-    k = USUAL_K if agreement.terms.cameras is None else agreement.terms.cameras.k
-    release_rows = new if new.height else rows
-    release = _scope(release_rows, terms, k, progress)
-    so_far = _scope(rows, terms, k, progress) if 0 < new.height < rows.height else None
+    coming = new if new.height else rows
+    release = _scope(coming, terms, k, progress)
+    so_far = _scope(rows, terms, k, progress) if coming.height < rows.height else None
     ways = []
-    for way in choices(release_rows, terms, release.curves):
+    for way in choices(coming, terms, release.curves):
         ways.append(way)
-        progress(f"{len(ways)} ways to release compared")
-    ceiling = None if agreement.terms.risk is None else agreement.terms.risk.unicity4_max
+        progress(f"{count(len(ways), 'way')} to release compared")
     released = None
     if basis.exported is not None:
         here = before & frozenset(rows["day"].unique().to_list())
         released = Released(len(basis.exported), len(before), len(here))
-        if missing := len(before) - len(here):
-            notes.append(
-                f"of {missing} days that were exported before these extracts have no read: give those extracts too, "
-                "and they count in what was released so far"
-            )
+        notes += _notes_on_days(len(before) - len(here))
+    ceiling = None if agreement.terms.risk is None else agreement.terms.risk.unicity4_max
     return RiskResult(
         at=basis.now.instant.replace(microsecond=0),
         agreement=agreement.id,
@@ -158,12 +157,22 @@ def look(
         released=released,
         release=release,
         so_far=so_far,
-        context=None,
+        context=context,
         key=key_loss(per_second or _hashed_per_second()),
         choices=tuple(ways),
         recommendation=recommendation(ways, ceiling),
         notes=tuple(notes),
     )
+
+
+def _notes_on_days(missing: int) -> list[str]:
+    """What a person is told of days that were exported, and of which the extracts have no read."""
+    if not missing:
+        return []
+    return [
+        f"of {count(missing, 'day')} that left before, these extracts have no read: give those extracts too, and they "
+        "count in what was released so far"
+    ]
 
 
 def _released(
@@ -207,7 +216,7 @@ def _notes(basis: Basis, tally: accounting.Tally) -> list[str]:
     notes = []
     if kept := sum((tally.rejected + tally.withheld).values()):
         reasons = Counter(tally.rejected) + Counter(tally.withheld)
-        told = ", ".join(f"{count:,} {why}" for why, count in reasons.most_common())
+        told = ", ".join(f"{number:,} {why}" for why, number in reasons.most_common())
         notes.append(f"{kept:,} of {tally.rows_in:,} rows would not be released: {told}")
     if terms.authority_after is not None:
         limit = Duration.parse(terms.authority_after)

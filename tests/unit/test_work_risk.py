@@ -139,8 +139,8 @@ def test_released_days_that_are_not_in_the_extracts_are_missed(world: World, tem
     assert (result.released.days, result.released.days_here, result.so_far) == (2, 0, None)
     (note,) = result.notes
     assert note == (
-        "of 2 days that were exported before these extracts have no read: give those extracts too, and they count in "
-        "what was released so far"
+        "of 2 days that left before, these extracts have no read: give those extracts too, and they count in what was "
+        "released so far"
     )
 
 
