@@ -169,10 +169,8 @@ def _notes_on_days(missing: int) -> list[str]:
     """What a person is told of days that were exported, and of which the extracts have no read."""
     if not missing:
         return []
-    return [
-        f"of {count(missing, 'day')} that left before, these extracts have no read: give those extracts too, and they "
-        "count in what was released so far"
-    ]
+    what = f"of {count(missing, 'day')} that left before, these extracts have no read"
+    return [f"{what}: give those extracts too, and they count in what was released so far"]
 
 
 def _released(
