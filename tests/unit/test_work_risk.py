@@ -144,6 +144,17 @@ def test_released_days_that_are_not_in_the_extracts_are_missed(world: World, tem
     )
 
 
+def test_a_day_of_which_every_row_was_rejected_was_not_released(world: World, temporary: Path) -> None:
+    rejected = next(row for row in READS if "?" in row[0])
+    world.export(world.request(DAYS[0], DAYS[1]), [*READS[:3], rejected])
+
+    result = look(world)
+
+    assert result.released is not None
+    assert (result.released.days, result.released.days_here) == (1, 1)
+    assert result.release.first == DAYS[1]
+
+
 def test_where_every_day_was_released_the_release_is_all_of_it(world: World, temporary: Path) -> None:
     world.export()
 
