@@ -59,11 +59,17 @@ class Site:
         return cls(OpenSite.open(root, passphrase=secret, clock=clock or system_clock, actor=actor))
 
     def scan(self, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
-        """``reads``, ``targets`` or ``coverage``: the agreed columns, ``source`` (String) and ``day`` (Date)."""
+        """``reads``, ``targets``, ``cameras`` or ``coverage``.
+
+        The agreed columns, ``source`` (String) and ``day`` (Date).
+        """
         return reading.scan(self._site, table, purpose=purpose, agreement=agreement)
 
     def link(self, agreement: str | None = None, *, purpose: str) -> pl.LazyFrame:
-        """One row for each read of a target vehicle and target row, with ``during_offence`` (Boolean)."""
+        """One row for each read of a target vehicle and target row, with ``during_offence`` (Boolean).
+
+        And with the camera's context, where the agreement has cameras.
+        """
         return reading.link(self._site, agreement, purpose=purpose)
 
     def close(self) -> None:

@@ -94,13 +94,15 @@ class PartRules:
 
     ``resolution`` of times is one of 1s, 1m, 15m, 1h and 1d, ``date_resolution`` of targets' dates ``day`` or
     ``month``, ``victims`` whether targets may be those of victims, ``max_offences`` how many different offences all
-    parts of the table may name. The rules are those of ``docs/spec/rules-v1.md``, section 6.
+    parts of the table may name, ``alike`` how many cameras must share each combination of context, in a table whose one
+    part tells of each camera once. The rules are those of ``docs/spec/rules-v1.md``, section 6.
     """
 
     resolution: str | None = None
     date_resolution: str | None = None
     victims: bool = True
     max_offences: int | None = 100
+    alike: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +388,7 @@ class _Terms:
         # Both are only ever added to, which is safe from several threads of polars.
         self._broken: set[str] = set()
         self._offences = offences
+        self._cameras: list[pl.DataFrame] = []
 
     def look(self, batch: pl.DataFrame) -> None:
         """Take note of the rules that a batch breaks."""
@@ -416,9 +419,18 @@ class _Terms:
             self._offences.update(batch.get_column("offence").drop_nulls().unique())
             if len(self._offences) > rules.max_offences:
                 self._broken.add("it names more different offences than allowed")
+        if rules.alike is not None:
+            self._cameras.append(batch)
 
     def require_kept(self) -> None:
-        """Raise :class:`FormatError` if a batch broke a rule."""
+        """Raise :class:`FormatError` if a batch broke a rule, or all batches together do."""
+        if self._rules.alike is not None and self._cameras:
+            cameras = pl.concat(self._cameras)
+            if not cameras.get_column("camera").is_unique().all():
+                self._broken.add("it tells of a camera twice")
+            context = [name for name in cameras.columns if name != "camera"]
+            if context and cameras.select((pl.len().over(context) < self._rules.alike).any()).item():
+                self._broken.add("it has combinations of context that fewer cameras share than agreed")
         if self._broken:
             raise FormatError(min(self._broken))
 

@@ -237,7 +237,7 @@ def _in_haste(site: OpenSite) -> Iterator[None]:
         mock.patch.object(os, "fsync"),
         mock.patch.object(sealing, "seal"),
         mock.patch.object(sealing, "require_sealed"),
-        mock.patch.object(loading, "_held_targets", return_value=((), False)),
+        mock.patch.object(loading, "_held_snapshot", return_value=loading._Held((), False)),  # noqa: SLF001, FBT003
     ):
         yield
     with transaction(site.db):

@@ -20,6 +20,7 @@ from anpr_share.documents.manifest import Manifest, Sealed
 from anpr_share.documents.notice import Notice, NoticeContent
 from anpr_share.documents.receipt import Receipt
 from anpr_share.documents.request import Request
+from anpr_share.documents.summary import FeasibilitySummary
 
 if TYPE_CHECKING:
     from anpr_share.documents.model import Document
@@ -37,6 +38,7 @@ MODELS: dict[str, type[Document]] = {
     "notice": Notice,
     "notice-content": NoticeContent,
     "certificate": Certificate,
+    "feasibility-summary": FeasibilitySummary,
 }
 
 

@@ -155,13 +155,18 @@ def _tell(show: _Show) -> None:
         *("check", "lancashire-reads.csv", "--profile", "lancashire-reads.toml", "--rejects", "rejects.csv"), code=1
     )
 
-    show.story(6, "Each force exports a bundle: only what was agreed, hashed, a key for each day, signed and sealed.")
+    show.story(
+        6,
+        "Each force exports a bundle: only what was agreed, hashed, a key for each day, signed and sealed. The first "
+        "also tells what sort of place its cameras stand at: coarsely, so that ten are alike.",
+    )
     old = show.today - first > timedelta(days=90)
     authority = ("--authority", "Inspector of the data bureau, decision 17") if old else ()
     show.run(
         *("--site", "lancashire", "export", "--request", "request-lancashire.json"),
         *("--reads", "lancashire-reads.csv", "--profile", "lancashire-reads.toml"),
         *("--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets"),
+        *("--cameras", "lancashire-cameras.csv", "--cameras-profile", "plain-cameras"),
         *authority,
         *("-o", "lancashire.anpr.zip"),
     )
@@ -234,13 +239,21 @@ def _window(today: date) -> tuple[date, date]:
 
 
 def _make_extracts(first: date) -> None:
-    from anpr_share.synthetic import PLAIN_PROFILE, Scenario, TargetPlan, write_reads_csv, write_targets_csv
+    from anpr_share.synthetic import (
+        PLAIN_PROFILE,
+        Scenario,
+        TargetPlan,
+        write_cameras_csv,
+        write_reads_csv,
+        write_targets_csv,
+    )
 
     lancashire = Scenario(seed=1, first=first, days=DAYS, reads_per_day=READS_PER_DAY, world_seed=2019, force=0)
     yorkshire = Scenario(seed=2, first=first, days=DAYS, reads_per_day=READS_PER_DAY * 4 // 3, world_seed=2019, force=1)
     write_reads_csv(Path("lancashire-reads.csv"), lancashire)
     write_reads_csv(Path("yorkshire-reads.psv"), yorkshire, layout="nas-compact")
     write_targets_csv(Path("lancashire-targets.csv"), lancashire, TargetPlan())
+    write_cameras_csv(Path("lancashire-cameras.csv"), lancashire)
     _write("lancashire-reads.toml", PLAIN_PROFILE)
 
 
@@ -254,9 +267,6 @@ def _fill_in(name: str) -> None:
         ("legal_basis", "Data Protection Act 2018 s.36(4) and s.41; impact assessment 2026-03"),
     ):
         text = text.replace(f'\n{blank} = ""\n', f'\n{blank} = "{words}"\n')
-    # No camera context is shared here.
-    start, end = text.index("\n[cameras]"), text.index("\nk = 10\n") + len("\nk = 10\n")
-    text = text[:start] + text[end:]
     path.write_text(text, encoding="utf-8")
 
 
@@ -290,9 +300,10 @@ def _linked(name: str) -> str:
         forces.setdefault(row["vehicle"], set()).add(row["source"])
     both = sum(len(seen) > 1 for seen in forces.values())
     during = sum(row["during_offence"] == "true" for row in rows)
+    placed = sum(row["road_class"] != "" for row in rows)
     return (
         f"({len(rows):,} linked reads of {len(forces)} vehicles, {both} of them seen by both forces; "
-        f"{during:,} during an offence)"
+        f"{during:,} during an offence, {placed:,} on a road whose class may be told)"
     )
 
 

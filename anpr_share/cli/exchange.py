@@ -79,6 +79,8 @@ def export(
     out: Out,
     targets: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Targets, likewise.")] = None,
     targets_profile: Annotated[str | None, typer.Option(metavar="PROFILE", help="The targets' profile.")] = None,
+    cameras: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Cameras, likewise.")] = None,
+    cameras_profile: Annotated[str | None, typer.Option(metavar="PROFILE", help="The cameras' profile.")] = None,
     window: Annotated[
         str | None, typer.Option(metavar="DAY", help="The window with this day; else the oldest open one.")
     ] = None,
@@ -108,19 +110,22 @@ def export(
         raise UsageError(
             "Apache Spark is not in this version", hint="leave out --engine and --master: one machine will do"
         )
-    if (targets is None) != (targets_profile is None):
-        raise UsageError("--targets and --targets-profile go together", hint="give both, or neither")
+    others: dict[str, exporting.Input | None] = {}
+    for name, files, its_profile in (("targets", targets, targets_profile), ("cameras", cameras, cameras_profile)):
+        if (files is None) != (its_profile is None):
+            raise UsageError(f"--{name} and --{name}-profile go together", hint="give both, or neither")
+        others[name] = None
+        if files is not None and its_profile is not None:
+            others[name] = exporting.Input(tuple(files), load_profile(its_profile))
     source = exporting.Input(tuple(reads), load_profile(profile))
-    others = None
-    if targets is not None and targets_profile is not None:
-        others = exporting.Input(tuple(targets), load_profile(targets_profile))
     with opened(invocation) as site, invocation.progress() as progress:
         result = exporting.export(
             site,
             document(request),
             source,
             out,
-            targets=others,
+            targets=others["targets"],
+            cameras=others["cameras"],
             window=None if window is None else day(window),
             authority=authority,
             rejects=rejects,

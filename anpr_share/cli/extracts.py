@@ -82,7 +82,9 @@ def pseudonymise(
 def profile_show(
     invocation: Invocation,  # noqa: ARG001 # every command takes it
     *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="nas-compact, plain-reads or plain-targets.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="nas-compact, plain-reads, plain-targets or plain-cameras.")
+    ],
 ) -> Outcome:
     """Print a bundled profile to start from.
 

@@ -28,10 +28,12 @@ def recall(
     *,
     agreement: Annotated[str, typer.Argument(metavar="AGREEMENT", help="The agreement's id.")],
     to: Annotated[str, typer.Option(metavar="UNIVERSITY", help="The university's id.")],
-    table: Annotated[Literal["reads", "targets"], typer.Option(metavar="reads|targets", help="What was wrong.")],
+    table: Annotated[
+        Literal["reads", "targets", "cameras"], typer.Option(metavar="reads|targets|cameras", help="What was wrong.")
+    ],
     day: Annotated[
         list[str],
-        typer.Option(metavar="DAY", help="A capture day, YYYY-MM-DD; repeat it for more. Of targets: undated."),
+        typer.Option(metavar="DAY", help="A capture day, YYYY-MM-DD; repeat it for more. Of others: undated."),
     ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, in a few words; no plate, no token.")],
     out: Annotated[Path, typer.Option("-o", metavar="OUT", help="A new file to write.")],

@@ -95,12 +95,13 @@ retention = {retention}
 """
 
 _CAMERAS = """
-# Cameras: what sort of place a camera stands at, never where. Take this section out if it is not needed. This version
-# of anpr-share records these terms, and exports no cameras yet.
+# Cameras: what sort of place a camera stands at, never where. Take this section out if it is not needed. What leaves
+# is kept for as long as reads.
 [cameras]
-# The columns that may leave. May be added: "area_type". Kinds are fixed, mobile and so on.
+# The columns that may leave. Kinds are fixed and mobile. May be added: "area_type" (urban, suburban or rural).
 columns = {columns}
-# Each combination of these descriptions is shared by at least this many cameras, or it is made coarser or left out.
+# Each combination of these descriptions is shared by at least this many cameras of a force. Where it is not, the type
+# of area is left out, then the class of road, then the kind; a force with fewer cameras in all gives none.
 k = {k}
 """
 

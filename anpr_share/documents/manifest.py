@@ -7,7 +7,7 @@ Guarantees: a parsed manifest lists each part once, in the order of the containe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -63,7 +63,8 @@ class Limits:
 LIMITS = Limits()
 
 TableName = Literal["reads", "targets", "cameras"]
-
+SNAPSHOTS: Final = ("targets", "cameras")
+"""The tables without days: what the newest bundle with one brings replaces all that the force sent of it before."""
 
 DayName = Annotated[
     str,
@@ -95,6 +96,8 @@ class Table(Document):
         dated = self.name == "reads"
         if any((part.day != UNDATED) != dated or (part.rows is not None) != dated for part in self.parts):
             raise ValueError("parts of reads carry a day and their rows, parts of other tables neither")
+        if self.name == "cameras" and len(self.parts) > 1:
+            raise ValueError("cameras are one part, for they are checked together")
         order = [(part.day, part.n) for part in self.parts]
         if order != sorted(set(order)):
             raise ValueError("parts are listed twice or out of order")

@@ -24,7 +24,7 @@ KIND = "receipt"
 
 class LoadedDay(Document):
     """Rows of one table and day that went into the store, and those not taken: expired on arrival, recalled, or, of
-    targets, older than the snapshot that is held.
+    targets and cameras, older than the snapshot that is held.
     """
 
     table: TableName

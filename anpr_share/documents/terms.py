@@ -35,7 +35,7 @@ def describe(agreement: Agreement) -> list[str]:
             lines.append(f"             handling codes {', '.join(terms.targets.handling)} only")
     if terms.cameras is not None:
         lines.append(f"cameras      {', '.join(terms.cameras.columns)}, at least {terms.cameras.k} alike")
-        lines.append("             (this version exports no cameras)")
+        lines.append(f"             kept for {limits['reads']}")
     if terms.risk is not None and terms.risk.unicity4_max is not None:
         lines += [
             f"risk         at most {terms.risk.unicity4_max} of vehicles singled out by four reads",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from anpr_share.feasibility.base_rate import SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
-from anpr_share.reports.feasibility_words import CONDITIONS, STEPS, VERDICTS
+from anpr_share.reports.feasibility_words import STEPS, verdict_lines
 from anpr_share.reports.feasibility_words import reason as reason_text
 from anpr_share.reports.terminal import Table
 from anpr_share.words import count
@@ -63,9 +63,7 @@ def specificity_text(specificity: Fraction) -> str:
 
 def _verdict(result: FeasibilityResult) -> Iterator[Line]:
     verdict = result.verdict
-    yield f"verdict: {VERDICTS[verdict.code]}"
-    for condition in verdict.conditions:
-        yield f"  if      {CONDITIONS[condition]}"
+    yield from verdict_lines(verdict.code, verdict.conditions)
     for reason in verdict.reasons:
         yield f"  why     {reason}"
     for change in verdict.changes:

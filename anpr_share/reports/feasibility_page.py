@@ -18,7 +18,7 @@ from anpr_share.feasibility.base_rate import LINES, predictive_value, specificit
 from anpr_share.feasibility.figures import Shared, SharedPoint, SharedReason, SharedStep
 from anpr_share.periods import Duration
 from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, short, whole_ticks
-from anpr_share.reports.feasibility_words import BASES, CONDITIONS, HEADLINES, STEPS, VERDICTS, reason, untold
+from anpr_share.reports.feasibility_words import BASES, CONDITIONS, HEADLINES, NEITHER, STEPS, VERDICTS, reason, untold
 from anpr_share.reports.html import brief_percent, environment, number
 from anpr_share.risk.unicity import wilson
 from anpr_share.words import count
@@ -78,7 +78,7 @@ def page(shared: Shared) -> str:
         .render(
             shared=shared,
             version=__version__,
-            headline=HEADLINES[shared.code],
+            headline=HEADLINES[shared.code] if shared.conditions or shared.code != "go-if" else NEITHER,
             word=VERDICTS[shared.code],
             look=_LOOKS[shared.code],
             conditions=[CONDITIONS.get(item, item) for item in shared.conditions],

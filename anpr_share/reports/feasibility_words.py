@@ -5,7 +5,7 @@ The names are for programs and stay; these phrases may get better. A reason that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from anpr_share.feasibility.figures import Basis, Code, Condition
@@ -75,6 +75,19 @@ def reason(code: str) -> str:
     if code in REASONS:
         return REASONS[code]
     return PHRASES[code].meaning if code in PHRASES else code.replace("-", " ")
+
+
+NEITHER: Final = "the figures that may be shared prove neither go nor stop"
+"""What is said of the verdict "go, under conditions" where the conditions themselves are suppressed."""
+
+
+def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
+    """The verdict in a word, and each condition."""
+    yield f"verdict: {VERDICTS[code]}"
+    for condition in conditions:
+        yield f"  if      {CONDITIONS[condition]}"
+    if code == "go-if" and not conditions:
+        yield f"  {NEITHER}"
 
 
 def untold(small_below: int) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 DeletionReason = Literal["expired", "replaced", "recalled", "closed"]
-"""Why a day was destroyed: its time was up, newer targets came, the force found it wrong, the agreement was closed."""
+"""Why a day was destroyed: its time was up, a newer table came, the force found it wrong, the agreement was closed."""
 
 
 class KeyPlace(NamedTuple):
@@ -273,16 +273,16 @@ def bundles(
     return tuple(find(connection, Bundle, vault, where, direction, agreement, order="at, id"))
 
 
-def newest_targets(loaded: Iterable[Bundle]) -> dict[str, datetime]:
-    """When the bundle was made that brought the newest targets of each force; what is of an older one is withdrawn.
+def newest_snapshots(loaded: Iterable[Bundle], table: str) -> dict[str, datetime]:
+    """When the bundle was made that brought the newest targets, or cameras, of each force; older ones are withdrawn.
 
     Bundles are sealed as a whole, unlike parts and keys, so nobody without the passphrase can bring a snapshot back.
     """
     newest: dict[str, datetime] = {}
     for item in loaded:
         assert item.quality is not None
-        targets = validate(Quality, item.quality, "quality record").of("targets")
-        if targets is not None and targets.rows_out:
+        brought = validate(Quality, item.quality, "quality record").of(table)
+        if brought is not None and brought.rows_out:
             newest[item.partner] = max(item.created, newest.get(item.partner, item.created))
     return newest
 

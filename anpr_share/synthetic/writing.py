@@ -17,6 +17,7 @@ import polars as pl
 from anpr_share.errors import UsageError
 from anpr_share.files import storage_errors
 from anpr_share.synthetic.draws import below, mixed
+from anpr_share.synthetic.places import cameras
 from anpr_share.synthetic.targets import TargetPlan, targets
 from anpr_share.synthetic.traffic import reads
 
@@ -107,5 +108,19 @@ def write_targets_csv(path: Path, scenario: Scenario, plan: TargetPlan | None = 
     """
     frame = targets(scenario, plan)
     with storage_errors("the targets cannot be written"), path.open("xb") as file:
+        frame.write_csv(file)
+    return frame.height
+
+
+def write_cameras_csv(path: Path, scenario: Scenario) -> int:
+    """Write the register of the scenario's cameras to a new CSV file with a header, and return its rows.
+
+    The profile ``plain-cameras`` reads it beside reads in the layout ``plain``.
+
+    Raises:
+        StorageError: the file exists, or cannot be written.
+    """
+    frame = cameras(scenario).select("kind", "road_class", "area_type", "location", camera="site")
+    with storage_errors("the cameras cannot be written"), path.open("xb") as file:
         frame.write_csv(file)
     return frame.height

@@ -21,6 +21,9 @@ NOT_SAMPLED = "not-sampled"
 VICTIM = "victim"
 CATEGORY_MISSING = "category-missing"
 HANDLING = "handling"
+REPEATED = "repeated"
+CONTRADICTING = "contradicting"
+TOO_FEW = "too-few"
 
 
 WITHHELD: Mapping[str, Phrase] = {
@@ -38,6 +41,13 @@ WITHHELD: Mapping[str, Phrase] = {
         "without a person category, so perhaps a victim's", "complete person_category in the extract"
     ),
     HANDLING: Phrase("with a handling code that may not leave", "anpr-share agreement show lists the codes that may"),
+    REPEATED: Phrase("of a camera that an earlier row describes in the same words", "nothing is to be done"),
+    CONTRADICTING: Phrase(
+        "of a camera that two rows describe differently", "see which is right, and leave the other out"
+    ),
+    TOO_FEW: Phrase(
+        "of cameras that are fewer than the agreement wants alike", "anpr-share agreement show says how many are needed"
+    ),
 }
 """Why a row that passes the checks stays in the force, and what to do if it should not."""
 

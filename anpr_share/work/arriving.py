@@ -299,6 +299,8 @@ def _rules(agreement: agreements.Agreement, table: str) -> PartRules:
         return PartRules(resolution=reads.resolution)
     if table == "targets" and targets is not None:
         return PartRules(date_resolution=targets.date_resolution, victims=targets.victims)
+    if table == "cameras" and agreement.terms.cameras is not None:
+        return PartRules(alike=agreement.terms.cameras.k)
     return PartRules()
 
 

@@ -13,7 +13,7 @@ import hashlib
 import os
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -42,17 +42,26 @@ from anpr_share.work import accounting, answering, heads, measuring
 from anpr_share.work.accounting import EXPIRED, OUTSIDE_WINDOW
 from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
+from anpr_share.work.placing import release_cameras
 from anpr_share.work.progress import Progress
-from anpr_share.work.targeting import release_targets
+from anpr_share.work.targeting import Released, release_targets
 
 if TYPE_CHECKING:
     import polars as pl
 
     from anpr_share.documents.agreement import Agreement
     from anpr_share.documents.request import RequestedWindow
+    from anpr_share.pseudonyms import LinkageKey
     from anpr_share.site.opened import OpenSite
     from anpr_share.tables.profile import Profile
     from anpr_share.work.answering import Answer
+
+
+RELEASES: Mapping[str, Callable[[Sequence[str], Profile, Agreement, LinkageKey, str], Released]] = {
+    "targets": release_targets,
+    "cameras": release_cameras,
+}
+"""What of a table without days may leave: by its files, their profile, the agreement, its key and the site's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ def export(
     out: Path,
     *,
     targets: Input | None = None,
+    cameras: Input | None = None,
     window: date | None = None,
     authority: str | None = None,
     rejects: Path | None = None,
@@ -110,7 +120,10 @@ def export(
         finals = [out] if rejects is None else [out, rejects]
         with answering.publishing(site, finals) as (scratch, files):
             run = _Export(site, answer, chosen, scratch, authority, progress)
-            run.read_targets(targets)
+            # Targets come first, because a sample keeps the reads of every target.
+            found = run.read_snapshot("targets", targets)
+            run.target_vehicles = frozenset() if found is None else frozenset(found["vehicle"].to_list())
+            run.read_snapshot("cameras", cameras)
             with nullcontext() if rejects is None else writing_rejects(files[1].temporary, extract.names) as on_rejects:
                 run.read_reads(extract, on_rejects)
             result = run.commit(files, run.assemble(files[0].temporary))
@@ -162,21 +175,22 @@ class _Export:
     def _today(self) -> date:
         return periods.day_of(self.created, self.agreement.zone)
 
-    def read_targets(self, source: Input | None) -> None:
-        """Targets come first, because a sample keeps the reads of every target."""
+    def read_snapshot(self, table: str, source: Input | None) -> pl.DataFrame | None:
+        """Read a table without days, if it is given, and write what may leave of it, which is returned."""
         if source is None:
-            return
-        self.progress("reading targets")
-        released = release_targets(
+            return None
+        self.progress(f"reading {table}")
+        released = RELEASES[table](
             source.paths, source.profile, self.agreement, self.answer.linkage, self.site.identity.site
         )
-        self.extracts.append((released.paths, "targets", self._today))
-        self.accounts.append(accounting.account("targets", released.tally, None))
+        self.extracts.append((released.paths, table, self._today))
+        self.accounts.append(accounting.account(table, released.tally, None))
+        self.warnings += released.notes
         if released.frame.is_empty():
-            self.warnings.append("no row of the targets may leave: the bundle holds no targets")
-            return
-        self.target_vehicles = released.vehicles
-        self._write("targets", UNDATED, 0, released.frame)
+            self.warnings.append(f"no row of the {table} may leave: the bundle holds no {table}")
+        else:
+            self._write(table, UNDATED, 0, released.frame)
+        return released.frame
 
     def read_reads(self, extract: Extract, on_rejects: OnRejects | None) -> None:
         """Stream the reads, then write each day."""
@@ -231,7 +245,7 @@ class _Export:
     def _write(self, table: str, day: str, n: int, frame: pl.DataFrame) -> None:
         key = self.keys.setdefault((table, day), secrets.token_bytes(KEY_BYTES))
         path = self.scratch / f"{table}-{day}-{n}.parquet"
-        # How many reads a day has, the manifest says; how many targets there are, no size shall say either.
+        # How many reads a day has, the manifest says; how many targets or cameras there are, no size shall say either.
         write = write_part if table == "reads" else write_padded
         written: PartFile = write(frame, path, part_key(key, self.bundle, table, day, n))
         self.files[manifests.member_name(table, day, n)] = path

@@ -22,7 +22,7 @@ from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents import canonical
 from anpr_share.documents import receipt as receipts
-from anpr_share.documents.manifest import Manifest, Sealed
+from anpr_share.documents.manifest import SNAPSHOTS, Manifest, Sealed
 from anpr_share.errors import AnprShareError, LockedError, PolicyError, StorageError, VerificationError
 from anpr_share.files import open_regular, storage_errors
 from anpr_share.part_check import PartResult, Rewrite
@@ -52,8 +52,8 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What was loaded. ``expired`` are rows not kept: their time was up, they were recalled, or newer targets are held;
-    ``again`` if it had been loaded. ``notes`` are for a person.
+    """What was loaded. ``expired`` are rows not kept: their time was up, they were recalled, or newer ones are held of
+    their table; ``again`` if it had been loaded. ``notes`` are for a person.
     """
 
     bundle: str
@@ -138,18 +138,19 @@ class _Plan:
     local: dict[tuple[str, str], bytes]
     superseded: tuple[holdings.Part, ...]
     recalled: frozenset[tuple[str, str]]
-    newer: bool
+    newer: tuple[str, ...]
 
     @classmethod
     def of(cls, site: OpenSite, verified: Verified) -> _Plan:
         manifest, agreement = verified.opened.manifest, verified.standing.agreement
         now = site.now()
-        older, newer = _held_targets(site, verified)
+        snapshots = [table.name for table in manifest.tables if table.name in SNAPSHOTS]
+        held: dict[str, _Held] = {name: _held_snapshot(site, verified, name) for name in snapshots}
         every = tuple((table.name, part.day, part.n) for table in manifest.tables for part in table.parts)
         recalled = recalled_since(site, manifest, verified.standing.sender.site) & {place[:2] for place in every}
 
         def is_kept(table: str, day: str) -> bool:
-            if (table == "targets" and newer) or (table, day) in recalled:
+            if (table in held and held[table].is_newer) or (table, day) in recalled:
                 return False
             return not agreement.is_expired(table, agreement.counted_day(day, manifest.created, now), now)
 
@@ -157,9 +158,10 @@ class _Plan:
         local: dict[tuple[str, str], bytes] = {
             (table, day): secrets.token_bytes(parquet.KEY_BYTES) for table, day, _ in kept
         }
-        replaced = older if any(table == "targets" for table, _, _ in kept) else ()
-        brings_targets = any(table == "targets" for table, _, _ in every)
-        return cls(manifest, every, kept, local, replaced, recalled, newer and brings_targets)
+        replacing = {table for table, _, _ in kept}
+        replaced = tuple(part for name in held if name in replacing for part in held[name].parts)
+        newer = tuple(name for name in held if held[name].is_newer)
+        return cls(manifest, every, kept, local, replaced, recalled, newer)
 
     @property
     def size(self) -> int:
@@ -176,14 +178,21 @@ class _Plan:
         return site.paths.part(self.manifest.agreement_id, table, day, self.manifest.bundle, n)
 
 
-def _held_targets(site: OpenSite, verified: Verified) -> tuple[tuple[holdings.Part, ...], bool]:
-    """The targets recorded from this sender, and whether newer ones than this bundle's have come from it already."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A snapshot recorded from the sender; ``is_newer`` if one newer than this bundle's has come from it already."""
+
+    parts: tuple[holdings.Part, ...]
+    is_newer: bool
+
+
+def _held_snapshot(site: OpenSite, verified: Verified, table: str) -> _Held:
     vault, agreement, sender = site.require_vault(), verified.standing.agreement.id, verified.standing.sender.site
-    found = holdings.parts(site.db, vault, agreement=agreement, tbl="targets")
+    found = holdings.parts(site.db, vault, agreement=agreement, tbl=table)
     loaded = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement)
     created = verified.opened.manifest.created
-    newer = holdings.newest_targets(loaded).get(sender, created) > created
-    return tuple(part for part in found if part.source == sender), newer
+    is_newer = holdings.newest_snapshots(loaded, table).get(sender, created) > created
+    return _Held(tuple(part for part in found if part.source == sender), is_newer)
 
 
 def _commit(
@@ -284,8 +293,7 @@ def _commit(
     ]
     if plan.recalled:
         notes.append("days that a notice has recalled since this bundle was made are not kept: ask for them anew")
-    if plan.newer:
-        notes.append("a newer bundle brought targets already, so these are not kept")
+    notes += [f"a newer bundle brought {table} already, so these are not kept" for table in plan.newer]
     return LoadResult(
         manifest.bundle,
         agreement.id,
@@ -342,7 +350,7 @@ def _add_coverage(site: OpenSite, standing: Standing, sealed: Sealed, recalled: 
 def _drop_superseded(
     site: OpenSite, agreement: agreements.Agreement, parts: Sequence[holdings.Part], now: datetime
 ) -> None:
-    """A newer snapshot of the targets replaces the older one: its key goes in the transaction that brings the newer."""
+    """A newer snapshot of a table replaces the older one: its key goes in the transaction that brings the newer."""
     rows: Counter[tuple[KeyPlace, str]] = Counter()
     for part in parts:
         rows[part.place, part.source] += part.rows

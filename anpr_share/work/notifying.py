@@ -13,7 +13,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents import notice as notices
@@ -21,7 +20,7 @@ from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
 from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import seal
-from anpr_share.documents.manifest import Manifest
+from anpr_share.documents.manifest import Manifest, TableName
 from anpr_share.documents.model import build, write
 from anpr_share.documents.notice import Notice, NoticeContent, Recall
 from anpr_share.documents.receipt import Answered
@@ -70,7 +69,7 @@ def recall(
     site: OpenSite,
     agreement_id: str,
     to: str,
-    table: Literal["reads", "targets"],
+    table: TableName,
     days: Sequence[str],
     reason: str,
     out: Path,
@@ -119,7 +118,7 @@ def recall(
 def _recall(table: str, days: Sequence[str], reason: str) -> Recall:
     if any((day != UNDATED) != (table == "reads") for day in days):
         raise UsageError(
-            "reads are recalled by their days, and targets, which have none, as a whole",
+            "reads are recalled by their days, and targets and cameras, which have none, as a whole",
             hint=f"--table reads --day 2026-10-01, or --table targets --day {UNDATED}",
         )
     said = check_purpose(reason, "reason")

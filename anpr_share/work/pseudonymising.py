@@ -24,8 +24,8 @@ from anpr_share.site import publication
 from anpr_share.site.files import open_private
 from anpr_share.tables import schema
 from anpr_share.work import accounting, agreements, answering
+from anpr_share.work.exporting import RELEASES
 from anpr_share.work.minimising import open_reads, reads_pipeline
-from anpr_share.work.targeting import release_targets
 from anpr_share.work.verifying import require_in_force
 
 if TYPE_CHECKING:
@@ -77,10 +77,13 @@ def pseudonymise(
     with site.writing():
         with answering.publishing(site, [out]) as (scratch, (output,)):
             today = periods.day_of(now.instant, agreement.zone)
-            if profile.table == "targets":
-                released = release_targets(paths, profile, agreement, key, site.identity.site)
-                tally, extracts, oldest, oldest_out = released.tally, released.paths, today, today
-                _write(iter([released.frame]), "targets", agreement.columns("targets"), output.temporary, out.suffix)
+            notes: tuple[str, ...] = ()
+            if (release := RELEASES.get(profile.table)) is not None:
+                released = release(paths, profile, agreement, key, site.identity.site)
+                tally, extracts, notes = released.tally, released.paths, released.notes
+                oldest = oldest_out = today
+                columns = agreement.columns(profile.table)
+                _write(iter([released.frame]), profile.table, columns, output.temporary, out.suffix)
             else:
                 extract = open_reads(paths, profile, agreement.columns("reads"))
                 extracts = extract.paths
@@ -116,9 +119,9 @@ def pseudonymise(
                 )
                 publication.commit(site.db, [output])
         site.checkpoint()
-    notes = tuple(accounting.notes_on_authority(tally))
+    warnings = (*notes, *accounting.notes_on_authority(tally))
     counts = accounting.account(profile.table, tally, None)
-    return PseudonymiseResult(output.final, counts, due, agreement.zone.key, notes)
+    return PseudonymiseResult(output.final, counts, due, agreement.zone.key, warnings)
 
 
 def _write(frames: Iterator[pl.DataFrame], table: str, columns: tuple[str, ...], target: Path, suffix: str) -> None:

@@ -19,6 +19,7 @@ from polars.io.plugins import register_io_source
 from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
 from anpr_share.documents.agreement import Agreement
+from anpr_share.documents.manifest import SNAPSHOTS
 from anpr_share.errors import InputError, PolicyError, UsageError
 from anpr_share.site import catalogue, holdings
 from anpr_share.site.database import Connection, transaction
@@ -30,7 +31,7 @@ from anpr_share.tables import schema as schemas
 from anpr_share.work.agreements import current
 from anpr_share.work.verifying import require_in_force, require_open
 
-TABLES = ("reads", "targets", "coverage")
+TABLES = ("reads", "targets", "cameras", "coverage")
 DURING = "during_offence"
 MAX_LINKED_ROWS = 50_000_000
 """Rows of one linking. A force whose targets repeat one vehicle hundreds of thousands of times must not stop a site."""
@@ -102,8 +103,8 @@ class _Look:
 def scan(site: OpenSite, table: str, *, purpose: str, agreement: str | None = None) -> pl.LazyFrame:
     """A table of the store: the agreed columns, ``source`` (String) and ``day`` (Date); its rows in any order.
 
-    ``table`` is ``reads``, ``targets`` or ``coverage``. Raises :class:`UsageError` for another name or where the
-    agreement must be named, :class:`PolicyError` for a purpose that holds what may be a plate.
+    ``table`` is one of `TABLES`. Raises :class:`UsageError` for another name or where the agreement must be named,
+    :class:`PolicyError` for a purpose that holds what may be a plate, or a table that the agreement has not.
     """
     if table not in TABLES:
         raise UsageError(f"there is no such table; there are {', '.join(TABLES)}", hint="name one of these")
@@ -119,17 +120,21 @@ def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.La
     """One row for each read of a target vehicle and each of its target rows, of whichever force.
 
     The columns of reads, then those of targets but ``vehicle`` (``source`` and ``day`` of the target are
-    ``target_source`` and ``target_day``), and ``during_offence``: whether the read's day lies from ``offence_from`` to
-    ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null. Targets are those
-    that were live when it began; reads that expire meanwhile are left out.
+    ``target_source`` and ``target_day``), then the agreed context of the read's camera (String, null where it is not
+    known; if cameras are agreed, and reads have ``camera``), and ``during_offence``: whether the read's day lies from
+    ``offence_from`` to ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null.
+    Targets and cameras are those that were live when it began; reads that expire meanwhile are left out.
     """
     terms = _terms(site, agreement)
-    look = _Look(site, terms.id, check_purpose(purpose), "combination", ("reads", "targets"))
     reads = _columns(terms, "reads")
     targets = _columns(terms, "targets")
+    context = _context(terms)
+    tables = ("reads", "targets", *(("cameras",) if context else ()))
+    look = _Look(site, terms.id, check_purpose(purpose), "combination", tables)
     joined = {
         **reads,
         **{_target_name(name, reads): dtype for name, dtype in targets.items() if name != "vehicle"},
+        **context,
         DURING: pl.Boolean(),
     }
 
@@ -163,8 +168,8 @@ def _linked(
 ) -> Iterator[pl.DataFrame]:
     """Every read of a target vehicle, joined to its rows of targets, a group of parts at a time."""
     parts = look.parts()
-    frames = list(read_parts(parts["targets"], columns, None, None, None))
-    targets = pl.concat(frames) if frames else pl.DataFrame(schema=columns)
+    targets = _whole(parts["targets"], columns)
+    cameras = _whole(parts["cameras"], _columns(terms, "cameras")).drop("day") if "cameras" in parts else None
     targets = targets.rename({name: _target_name(name, reads) for name in columns if name != "vehicle"})
     sought = pl.col("vehicle").is_in(targets["vehicle"].unique().implode())
     each = targets["vehicle"].value_counts(name=_ROWS)
@@ -179,7 +184,16 @@ def _linked(
             )
         piece = (sized[_ROWS].cum_sum() // _JOINED_ROWS).alias(_ROWS)
         for some in sized.with_columns(piece).partition_by(_ROWS, include_key=False):
-            yield some.join(targets, on="vehicle", how="inner").with_columns(_during(terms, targets.columns))
+            linked = some.join(targets, on="vehicle", how="inner")
+            if cameras is not None:
+                linked = linked.join(cameras, on=["source", "camera"], how="left")
+            yield linked.with_columns(_during(terms, targets.columns))
+
+
+def _whole(parts: Sequence[LivePart], columns: dict[str, pl.DataType]) -> pl.DataFrame:
+    """All of a table that is few: there are so many rows of it that memory holds them."""
+    frames = list(read_parts(parts, columns, None, None, None))
+    return pl.concat(frames) if frames else pl.DataFrame(schema=columns)
 
 
 def _asked(
@@ -211,6 +225,13 @@ def _during(terms: Agreement, columns: Sequence[str]) -> pl.Expr:
 
 def _target_name(name: str, reads: dict[str, pl.DataType]) -> str:
     return f"target_{name}" if name in reads else name
+
+
+def _context(terms: Agreement) -> dict[str, pl.DataType]:
+    """The columns of context that a read can be given by its camera's token."""
+    if "camera" not in terms.columns("reads") or terms.terms.cameras is None:
+        return {}
+    return {name: pl.String() for name in terms.columns("cameras") if name != "camera"}
 
 
 def _columns(terms: Agreement, table: str) -> dict[str, pl.DataType]:
@@ -251,8 +272,8 @@ def _live_parts(
     vault = site.require_vault()
     keys = holdings.wrapped_day_keys(connection, agreement.id, table)
     bundles = {item.id: item for item in holdings.bundles(connection, vault, agreement=agreement.id)}
-    if table == "targets":
-        newest = holdings.newest_targets(bundles.values())
+    if table in SNAPSHOTS:
+        newest = holdings.newest_snapshots(bundles.values(), table)
         bundles = {key: item for key, item in bundles.items() if item.created == newest.get(item.partner)}
     found = []
     for part in holdings.parts(connection, vault, agreement=agreement.id, tbl=table):

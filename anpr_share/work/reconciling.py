@@ -19,7 +19,7 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import notice as notices
 from anpr_share.documents import receipt as receipts
 from anpr_share.documents.agreement import Agreement
-from anpr_share.documents.manifest import Quality
+from anpr_share.documents.manifest import SNAPSHOTS, Quality
 from anpr_share.documents.model import validate
 from anpr_share.documents.notice import Recall
 from anpr_share.documents.receipt import Deleted, Loaded, Receipt
@@ -164,13 +164,13 @@ class Exchanged:
                     )
 
     def _is_replaced(self, place: _Place) -> bool:
-        """Whether the force had recalled a place, or sent newer targets, so that it need not have been kept."""
+        """Whether the force had recalled a place, or sent a newer snapshot, so that it need not have been kept."""
         made = self._made(place)
         return any(
             when >= made and recall.table == place.table and place.day in recall.days
             for when, recall in self.recalls.values()
         ) or any(
-            place.table == "targets" and name != place.bundle and item.created >= made and place[1:] in self.sent[name]
+            place.table in SNAPSHOTS and name != place.bundle and item.created >= made and place[1:] in self.sent[name]
             for name, item in self.bundles.items()
         )
 

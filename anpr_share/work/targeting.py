@@ -25,17 +25,15 @@ from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasedTargets:
-    """``frame`` has the agreed columns, ``paths`` are the files that were read."""
+class Released:
+    """A table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read, and ``notes`` go
+    into the quality record.
+    """
 
     frame: pl.DataFrame
     tally: Tally
     paths: tuple[Path, ...]
-
-    @property
-    def vehicles(self) -> frozenset[str]:
-        """The vehicle tokens: a sample of reads always keeps them."""
-        return frozenset(self.frame["vehicle"].to_list())
+    notes: tuple[str, ...] = ()
 
 
 def release_targets(
@@ -44,22 +42,15 @@ def release_targets(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-) -> ReleasedTargets:
+) -> Released:
     """Read targets and keep what may leave.
 
     Raises :class:`PolicyError` if the agreement has no targets or the profile lacks a column that a rule of it needs,
     :class:`InputError` for an extract that cannot be used.
     """
+    require_agreed(agreement, profile, "targets")
     terms = agreement.terms.targets
-    if terms is None:
-        raise PolicyError(
-            f"the agreement {agreement.id} has no targets, so none may leave",
-            hint="leave out --targets and --targets-profile",
-        )
-    if profile.table != "targets":
-        raise UsageError(
-            f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"
-        )
+    assert terms is not None
     fields = _needed(terms.columns, profile, victims=terms.victims, handling=terms.handling is not None)
     extract = open_extract(paths, profile, fields)
     plates = PlateTable(key, alike="vehicle_alike" in terms.columns, sample=None)
@@ -79,16 +70,35 @@ def release_targets(
     kept = _withhold(pl.concat(frames), terms, tally)
     frame = _pseudonymised(kept, plates.tokens, key, site, month=terms.date_resolution == "month").select(terms.columns)
     tally.rows_out = frame.height
-    if frame.height > LIMITS.uncounted_rows:
-        raise InputError(
-            f"more than {LIMITS.uncounted_rows:,} targets would leave, and no recipient takes more",
-            hint="give the targets of this agreement alone",
-        )
+    require_few(frame, "targets")
     tally.duplicates = frame.height - frame.n_unique()
     judged = plates.facts.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())
     tally.ambiguous = int(judged["ambiguous"].sum())
-    return ReleasedTargets(frame.sort(terms.columns), tally, extract.paths)
+    return Released(frame.sort(terms.columns), tally, extract.paths)
+
+
+def require_agreed(agreement: Agreement, profile: Profile, table: str) -> None:
+    """Raise :class:`PolicyError` if the agreement has no such table, :class:`UsageError` for a profile of another."""
+    if not agreement.columns(table):
+        raise PolicyError(
+            f"the agreement {agreement.id} has no {table}, so none may leave",
+            hint=f"leave out --{table} and --{table}-profile",
+        )
+    if profile.table != table:
+        raise UsageError(
+            f"the profile of the {table} is for {profile.table}",
+            hint=f"{profile.table} have options of their own: --{profile.table}",
+        )
+
+
+def require_few(frame: pl.DataFrame, table: str) -> None:
+    """Raise :class:`InputError` if more rows would leave than a recipient takes of a table without days."""
+    if frame.height > LIMITS.uncounted_rows:
+        raise InputError(
+            f"more than {LIMITS.uncounted_rows:,} {table} would leave, and no recipient takes more",
+            hint=f"give the {table} of this agreement alone",
+        )
 
 
 def _needed(columns: Sequence[str], profile: Profile, *, victims: bool, handling: bool) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ RUNS = [
     (
         (
             *("agreement sign", "agreement sign, third", "key accept", "key destroy"),
-            *("receipt create", "receipt accept", "load again"),
+            *("receipt create", "receipt accept", "load again", "feasibility, share"),
             *("partner add", "partner replace", "partner revoke", "passphrase change", "restore", "clock reset"),
         ),
         *(2, 70),

@@ -13,6 +13,7 @@ from anpr_share.cli import main
 from anpr_share.cli.common import CommandWithMore, Invocation, Outcome, command, command_with_more
 from anpr_share.reports import feasibility_words
 from anpr_share.tables.profile import STEPS, profile_text
+from tests.support.exchange import LANCS, UNI, WYP, settled, swift
 from tests.support.sites import call
 
 NOW = datetime(2026, 10, 20, 9, tzinfo=UTC)
@@ -186,3 +187,45 @@ def test_the_help_of_a_command_with_commands_has_both(program: Any) -> None:
     headings = [line for line in done.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Example:", "Required:", "Options:", "Commands:", "Options of every command:"]
     assert "inner  Do less." in done.out
+
+
+def test_the_page_is_a_new_file_without_a_small_count(files: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = call([*typed(files), "--html", str(page)], now=NOW)
+
+    assert done.code == 0
+    assert "page.html: open it in a browser, or print it; it holds no small count" in done.out
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "fewer than 10, or not told" in text
+    assert not any(plate in text for plate in PLATES)
+    again = call([*typed(files), "--html", str(page)], now=NOW)
+    assert again.code == 6
+    assert page.read_text(encoding="utf-8") == text
+
+
+def test_forces_share_and_anyone_adds_up(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = {site: tmp_path / f"{site}.json" for site in (LANCS, WYP)}
+    with swift(), settled(tmp_path / "sites") as world:
+        world.clock.now = NOW
+        for site, path in shared.items():
+            assert world.cli(site, *typed(files), "--share", path) == 0
+        assert world.cli(LANCS, *typed(files), "--share", shared[LANCS]) == 6
+        assert world.events(LANCS).count("feasibility-shared") == 1
+        assert world.told(UNI, *typed(files), "--share", tmp_path / "uni.json")[0] == 4
+        capsys.readouterr()
+        assert world.cli(UNI, "feasibility", "combine", *shared.values()) == 0
+        assert capsys.readouterr().out.startswith("verdict: go, under conditions\n")
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == sorted(path.name for path in shared.values())
+    alone = call(["feasibility", "combine", *map(str, shared.values())], now=NOW)
+    assert alone.code == 0
+    assert "nothing proves that these are the forces that they say" in alone.out
+
+
+def test_options_of_the_check_do_not_stand_beside_combine(files: dict[str, Path]) -> None:
+    done = call([*typed(files), "combine", "a.json", "b.json"], now=NOW)
+
+    assert done.code == 2
+    assert "options of feasibility itself stand before combine" in done.err

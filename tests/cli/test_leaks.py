@@ -197,6 +197,30 @@ def test_bad_targets_show_none_of_it(cell: str, header: str, watch: Watch) -> No
     assert watch.found == []
 
 
+@pytest.mark.parametrize(
+    ("profile", "rows"),
+    [
+        pytest.param("plain-cameras", [f"{CAMERAS[0]},{PLATE},{CAMERAS[1]},{PLATE}"], id="cells"),
+        pytest.param("plain-cameras", [f"{CAMERAS[0]},fixed,,", f"{CAMERAS[0]},mobile,,"], id="contradicting"),
+        pytest.param("plain-cameras", [f"{PLATE},fixed,,"], id="swapped"),
+        pytest.param("plain-cameras", [f"{CAMERAS[0]},fixed,,,{PLATE},{PLATE}"], id="ragged"),
+        pytest.param("plain-targets", [f"{CAMERAS[0]},fixed,,"], id="another profile"),
+    ],
+)
+def test_bad_cameras_show_none_of_it(profile: str, rows: list[str], watch: Watch) -> None:
+    made = watch.made
+    cameras = write(made, "cameras.csv", "camera,kind,road_class,area_type\n" + "".join(f"{row}\n" for row in rows))
+    request = made.root / "second.json"
+    assert made.ask(force="west-yorkshire-police", out=request).code == 0
+
+    watch.run("check", cameras, "--profile", profile, "--rejects", made.root / "rejected.csv", site="wyp")
+    good = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    given = ("--cameras", cameras, "--cameras-profile", profile)
+    watch.run("export", "--request", request, *good, *given, "-o", made.root / "x.zip", site="wyp")
+
+    assert watch.found == []
+
+
 TARGETS = 'table = "targets"\n[columns]\nvrm = "vrm"\nlog = "log"\noffence = "offence"\n'
 TYPED: dict[str, tuple[str | None, Words]] = {
     "as a command": (None, lambda _: [PLATE]),

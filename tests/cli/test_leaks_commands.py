@@ -97,8 +97,8 @@ def trust(run: Run, made: World) -> None:
 
 def exchange(run: Run, made: World) -> None:
     """Two bundles, of a CSV and of a Parquet extract, from the request to the receipt."""
-    reads, targets = made.root / "reads.csv", made.root / "targets.csv"
-    packed = [as_parquet(path) for path in (reads, targets)]
+    extracts = [made.root / f"{name}.csv" for name in ("reads", "targets", "cameras")]
+    reads, packed = extracts[0], [as_parquet(path) for path in extracts]
     pseudonymised = [made.root / f"tokens.{kind}" for kind in ("csv", "parquet")]
     run.watch.inputs |= {*packed, *pseudonymised}  # extracts, and outputs that are rows of tokens
     run.both("profile", "show", "plain-reads")
@@ -107,7 +107,8 @@ def exchange(run: Run, made: World) -> None:
         run("check", extract, "--profile", "plain-reads", *rejects, code=1)
         run("--json", "check", extract, "--profile", "plain-reads", code=1)
     run("check", packed[1], "--profile", "plain-targets")
-    for number, extract in enumerate((targets, packed[1])):
+    run("check", packed[2], "--profile", "plain-cameras")
+    for number, extract in enumerate((extracts[1], packed[1])):
         asked = ("feasibility", "--targets", extract, "--targets-profile", sites.feasibility_profile(made))
         run.both("feasibility", "--targets", extract, "--targets-profile", "plain-targets", code=1)
         run.both(*asked, "--reads", (reads, packed[0])[number], "--reads-profile", "plain-reads")
@@ -117,14 +118,15 @@ def exchange(run: Run, made: World) -> None:
         assert sites.secrets_in(out.read_bytes()) == []
         frame = pl.read_csv(out) if out.suffix == ".csv" else pl.read_parquet(out)
         assert set(frame["vehicle"]) <= run.watch.tokens
-    for number, (first, last, of_reads, of_targets) in enumerate(
-        ((DAYS[0], DAYS[1], reads, targets), (DAYS[2], DAYS[2], *packed))
+    for number, (first, last, (of_reads, of_targets, of_cameras)) in enumerate(
+        ((DAYS[0], DAYS[1], extracts), (DAYS[2], DAYS[2], packed))
     ):
         request, bundle, receipt = (made.root / f"{number}.{name}" for name in ("request", "anpr.zip", "receipt"))
         days = ("--from", first, "--until", last)
         run("request", AGREEMENT, "--to", FORCE, *days, "-o", request, site="uni")
         sources: tuple[object, ...] = ("--reads", of_reads, "--profile", "plain-reads")
         sources += ("--targets", of_targets, "--targets-profile", "plain-targets")
+        sources += ("--cameras", of_cameras, "--cameras-profile", "plain-cameras")
         rejected = made.root / f"export-rejects-{number}.csv"
         run("export", "--request", request, *sources, "--rejects", rejected, "-o", bundle, site="lancs")
         run.both("inspect", bundle)

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import MemberDescriptorType
 from typing import Literal, get_args
 
+import polars as pl
 import pytest
 
 from anpr_share import container, vrm
 from anpr_share.audit import evidence
-from anpr_share.documents import agreement, canonical, identity, keyshare, manifest, notice, receipt, request
+from anpr_share.documents import agreement, canonical, identity, keyshare, manifest, notice, receipt, request, summary
 from anpr_share.documents.model import Document
+from anpr_share.risk import contexts
 from anpr_share.site import database, holdings, ledger, records
 from anpr_share.tables import checks, profile, schema
 
@@ -33,6 +35,7 @@ PAYLOADS: dict[str, type[Document]] = {
     "receipt": receipt.Receipt,
     "notice": notice.Notice,
     "notice-content": notice.NoticeContent,
+    "feasibility-summary": summary.FeasibilitySummary,
 }
 
 
@@ -112,6 +115,7 @@ def test_the_fields_of_a_checkpoint_are_those_that_are_read() -> None:
         *(request.RequestedWindow, manifest.Table, manifest.Part, manifest.SealedFile, manifest.DayKey),
         *(manifest.Quality, manifest.TableQuality, manifest.DayCount),
         *(receipt.Loaded, receipt.LoadedDay, receipt.Refused, receipt.Deleted, receipt.Answered, notice.Recall),
+        *(summary.SummarySettings, summary.SummaryStep, summary.SummaryReason, summary.SummaryPoint),
     ],
 )
 def test_the_fields_of_a_part_of_a_document_are_named(model: type[Document]) -> None:
@@ -259,3 +263,21 @@ def test_every_key_of_a_profile_and_every_bundled_profile_is_explained() -> None
 
     assert {name for name in keys if not re.search(rf"\b{name}\b", text)} == set()
     assert [name for name in profile.bundled_profiles() if f"| `{name}` |" not in text] == []
+
+
+def test_the_examples_of_the_k_rule_are_what_the_code_makes_of_them() -> None:
+    section = page("spec/rules-v1.md").split("**Cameras.**")[1]
+    cell = re.compile(r"([0-9]+) `([a-z–-]+) ([a-z–-]+) ([a-z–-]+)`")
+    rows = re.findall(r"^\| ([0-9].+) \| (.+) \|$", section, re.MULTILINE)
+    for given, expected in rows:
+        held, left = (
+            {tuple(None if word == "–" else word for word in words): int(count) for count, *words in cell.findall(text)}
+            for text in (given, expected)
+        )
+        numbered = [context for context, count in held.items() for _ in range(count)]
+        frame = pl.DataFrame(numbered, schema=dict.fromkeys(contexts.CONTEXT, pl.String), orient="row")
+
+        found = contexts.coarsened(frame, 10).frame
+
+        assert {row[:3]: row[3] for row in contexts.combinations(found).iter_rows()} == left
+    assert [expected for _, expected in rows].index("none") == len(rows) - 1 == 3

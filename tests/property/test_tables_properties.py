@@ -122,7 +122,7 @@ def test_any_text_is_a_profile_or_refused_as_ours(text: str) -> None:
             continue
 
 
-@pytest.mark.parametrize("name", ["nas-compact", "plain-reads", "plain-targets"])
+@pytest.mark.parametrize("name", ["nas-compact", "plain-cameras", "plain-reads", "plain-targets"])
 @given(data=st.data())
 def test_a_bundled_profile_with_any_damage_is_a_profile_or_refused_as_ours(name: str, data: st.DataObject) -> None:
     genuine = profile_text(name)

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from anpr_share.documents import agreement, canonical, certificate, keyshare, manifest, notice, receipt, request
+from anpr_share.documents import (
+    agreement,
+    canonical,
+    certificate,
+    keyshare,
+    manifest,
+    notice,
+    receipt,
+    request,
+    summary,
+)
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.envelope import Envelope
@@ -252,6 +262,48 @@ def certificate_fields() -> Fields:
     }
 
 
+def summary_fields() -> Fields:
+    def step(name: str, rows: int | None, vehicles: int | None, *reasons: tuple[str, int | None, int | None]) -> Fields:
+        told = [{"code": code, "rows": rows, "vehicles": vehicles} for code, rows, vehicles in reasons]
+        return {"name": name, "judged": True, "rows": rows, "vehicles": vehicles, "reasons": told}
+
+    return {
+        "format": 1,
+        "id": BUNDLE,
+        "identity": dsse.to_base64(FORCE.identity.envelope),
+        "created": "2026-09-10T08:00:00Z",
+        "at": "2026-09-10T07:59:00Z",
+        "first": "2025-09-11",
+        "last": "2026-09-10",
+        "settings": {
+            "steps": ["readable", "window", "seen"],
+            "offences": ["labour exploitation"],
+            "min_reads": 2,
+            "retention": "P12M",
+            "timezone": "Europe/London",
+            "vehicles_needed": 30,
+            "paperwork_days": 90,
+            "small_below": 10,
+        },
+        "reads": 100_000,
+        "vehicles_in_reads": 40_000,
+        "rows": 300,
+        "vehicles": 250,
+        "steps": [
+            step("readable", 300, 250),
+            step("window", None, None, ("dates-missing", 12, 11), ("ended-before", None, None)),
+            step("seen", 150, 120, ("not-in-reads", None, None)),
+        ],
+        "basis": "reads",
+        "points": [
+            {"days": days, "vehicles": vehicles}
+            for days, vehicles in ((0, 120), (30, 120), (60, None), (90, 80), (120, 80), (180, 0))
+        ],
+        "code": "go",
+        "conditions": [],
+    }
+
+
 def identity_fields() -> Fields:
     return {
         "format": 1,
@@ -293,4 +345,5 @@ KINDS: dict[str, tuple[Callable[[], Fields], tuple[Site, ...], Callable[[bytes],
     "receipt": (receipt_fields, (UNIVERSITY,), receipt.parse),
     "notice": (notice_fields, (FORCE,), notice.parse),
     "certificate": (certificate_fields, (UNIVERSITY,), certificate.parse),
+    "feasibility-summary": (summary_fields, (FORCE,), summary.parse),
 }

@@ -66,6 +66,19 @@ TARGETS: tuple[Target, ...] = (
     ("FG34HJK", "LOG-3", "Trafficking", "2026-09-01", "2026-10-01", "victim"),
 )
 
+Camera = tuple[str, str, str, str]
+# Name, kind, class of road, type of area: what k = 2 makes coarser. Only the first three have reads.
+CAMERAS: tuple[Camera, ...] = (
+    ("CAM-1", "fixed", "a-road", "urban"),
+    ("CAM-2", "fixed", "a-road", "urban"),
+    ("CAM-3", "fixed", "motorway", "rural"),
+    ("CAM-4", "fixed", "b-road", "rural"),
+    ("CAM-5", "mobile", "", ""),
+    ("CAM-6", "mobile", "", ""),
+)
+CONTEXT = {"columns": ["camera", "kind", "road_class", "area_type"], "k": 2}
+"""Terms that have these cameras leave: ``world.agree(cameras=CONTEXT)``."""
+
 
 def silent(_text: str) -> None:
     """Progress for nobody."""
@@ -189,6 +202,7 @@ class World:
         request: bytes | None = None,
         reads: Sequence[Read] = READS,
         targets: Sequence[Target] | None = None,
+        cameras: Sequence[Camera] | None = None,
         *,
         by: str = LANCS,
         **options: Any,
@@ -201,6 +215,7 @@ class World:
             reads_input(self.free("reads.csv"), reads),
             out,
             targets=None if targets is None else targets_input(self.free("targets.csv"), targets),
+            cameras=None if cameras is None else cameras_input(self.free("cameras.csv"), cameras),
             progress=silent,
             **options,
         )
@@ -276,6 +291,13 @@ def targets_input(path: Path, rows: Sequence[Target]) -> exporting.Input:
     profile = path.with_suffix(".toml")
     profile.write_text(TARGETS_PROFILE, encoding="utf-8")
     return exporting.Input((str(path),), load_profile(str(profile)))
+
+
+def cameras_input(path: Path, rows: Sequence[Camera]) -> exporting.Input:
+    """An extract of cameras in the bundled plain profile."""
+    lines = ["camera,kind,road_class,area_type", *(",".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return exporting.Input((str(path),), load_profile("plain-cameras"))
 
 
 # Argon2 of one passphrase and one salt is the same each time, and the salts of copied sites are.

@@ -83,11 +83,12 @@ def _second_day_next(made: World) -> None:
 def _export_inside(made: World) -> None:
     """The first force exports from its inbox to its outbox."""
     inbox, outbox = (made.root / "lancs" / name for name in ("inbox", "outbox"))
-    for name in ("reads.csv", "targets.csv"):
+    for name in ("reads.csv", "targets.csv", "cameras.csv"):
         shutil.move(made.root / name, inbox / name)
     made.ok(
         *("export", "--request", made.request, "--reads", inbox / "reads.csv", "--profile", "plain-reads"),
         *("--targets", inbox / "targets.csv", "--targets-profile", "plain-targets"),
+        *("--cameras", inbox / "cameras.csv", "--cameras-profile", "plain-cameras"),
         *("-o", outbox / made.bundle.name, "--rejects", outbox / "rejects.csv"),
         site="lancs",
     )
@@ -162,21 +163,31 @@ def _load_newer(made: World) -> Done:
     return made.run("load", _newer_bundle(made), "--receipt", truths.newer_receipt(made), site="uni")
 
 
-def _export_newer_targets(made: World) -> None:
-    """The force answers a request for one more day, and takes a target off its log."""
+def _export_newer_snapshots(made: World) -> None:
+    """The force answers a request for one more day, and takes a target off its log and cameras off its register."""
     day, request = truths.FOURTH_DAY, made.root / "newer-request.json"
     days = ("--from", day, "--until", day)
     made.ok("request", AGREEMENT, "--to", "lancashire-police", *days, "-o", request, site="uni")
-    reads, targets = made.root / "newer-reads.csv", made.root / "newer-targets.csv"
+    reads, targets, cameras = (made.root / f"newer-{name}.csv" for name in ("reads", "targets", "cameras"))
     rows = (f"{plate},{sites.CAMERAS[0]},{day}T12:00:00Z,90" for plate in sites.TARGET_PLATES[:2])
     reads.write_text("\n".join(("vrm,camera,captured_at,confidence", *rows, "")), encoding="utf-8")
     lines = (made.root / "targets.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     targets.write_text("".join([lines[0], *lines[2:]]), encoding="utf-8")
+    sites.write_cameras(cameras, truths.NEWER_CAMERAS)
     made.ok(
         *("export", "--request", request, "--reads", reads, "--profile", "plain-reads"),
-        *("--targets", targets, "--targets-profile", "plain-targets", "-o", _newer_bundle(made)),
+        *("--targets", targets, "--targets-profile", "plain-targets"),
+        *("--cameras", cameras, "--cameras-profile", "plain-cameras", "-o", _newer_bundle(made)),
         site="lancs",
     )
+
+
+# --- feasibility
+
+
+def _share(made: World) -> Done:
+    given = ("--targets", made.root / "targets.csv", "--targets-profile", made.root / "feasibility.toml")
+    return made.run("feasibility", *given, "--share", truths.summary(made), site="lancs")
 
 
 # --- reports
@@ -249,9 +260,7 @@ JOBS: Final = {
     ),
     "close": Job(
         _close("uni"),
-        lambda made, again: truths.closed(
-            made, "uni", again, rows=sites.READS + len(sites.TARGET_PLATES), keys=(len(sites.DAYS) + 1, 1, False)
-        ),
+        lambda made, again: truths.closed(made, "uni", again, rows=truths.HELD, keys=(len(sites.DAYS) + 2, 1, False)),
         "loaded",
         "uni",
         "agreement-closed",
@@ -336,7 +345,7 @@ JOBS: Final = {
     ),
     "load": Job(World.load, truths.loaded, "exported", "uni", "collection", (0,)),
     "load, newer": Job(
-        _load_newer, truths.replaced, "loaded", "uni", "collection", (0,), before=(_export_newer_targets,)
+        _load_newer, truths.replaced, "loaded", "uni", "collection", (0,), before=(_export_newer_snapshots,)
     ),
     "load again": Job(
         World.load,
@@ -374,6 +383,9 @@ JOBS: Final = {
         "notice-applied",
         (0,),
         before=(World.recall,),
+    ),
+    "feasibility, share": Job(
+        _share, truths.shared, "agreed", "lancs", "feasibility-shared", (6,), before=(sites.feasibility_profile,)
     ),
     "audit": Job(
         _report(*_AUDIT),

@@ -14,7 +14,6 @@ import contextlib
 import functools
 import io
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -55,6 +54,8 @@ PLATES: Final = {
 TARGET_PLATES: Final = ("lk07xyz", "kx63 abv", "GV71ZZT")
 PARTIAL: Final = "GH56?JK"
 CAMERAS: Final = ("Northgate Roundabout", "Mill Lane Bridge", "Tower Hill East")
+LISTED: Final = (*CAMERAS, "Canal Street Depot")
+"""The cameras of the register: one of them has no reads."""
 LOGS: Final = ("LOGREF-77120", "LOGREF-77121", "LOGREF-77122")
 READS_A_DAY: Final = 20
 READS: Final = READS_A_DAY * len(DAYS)
@@ -138,12 +139,12 @@ class World:
         return done
 
     def export(self, *more: object, out: Path | None = None) -> Done:
-        """The first force answers the request, with targets."""
+        """The first force answers the request, with targets and cameras."""
         reads = ("--reads", self.root / "reads.csv", "--profile", "plain-reads")
         targets = ("--targets", self.root / "targets.csv", "--targets-profile", "plain-targets")
-        return self.run(
-            "export", "--request", self.request, *reads, *targets, "-o", out or self.bundle, *more, site="lancs"
-        )
+        cameras = ("--cameras", self.root / "cameras.csv", "--cameras-profile", "plain-cameras")
+        given = ("--request", self.request, *reads, *targets, *cameras)
+        return self.run("export", *given, "-o", out or self.bundle, *more, site="lancs")
 
     def load(self, *more: object) -> Done:
         """The university loads the bundle."""
@@ -214,11 +215,12 @@ def template(stage: Stage) -> Path:
 
 
 def write_inputs(made: World) -> None:
-    """The passphrase file and the two extracts."""
+    """The passphrase file and the three extracts."""
     made.passphrase_file.write_text(f"{PASSPHRASE}\n", encoding="ascii")
     made.passphrase_file.chmod(0o600)
     write_reads(made.root / "reads.csv")
     write_targets(made.root / "targets.csv")
+    write_cameras(made.root / "cameras.csv")
 
 
 def _make_sites(made: World) -> None:
@@ -235,7 +237,7 @@ def _draft(made: World) -> None:
 
 
 def filled_in(text: str) -> str:
-    """The draft of an agreement with what a person would write into it, and without cameras."""
+    """The draft of an agreement with what a person would write into it: two cameras are to be alike."""
     for field, value in (
         ("id", AGREEMENT),
         ("title", "Mapping modern slavery"),
@@ -243,7 +245,7 @@ def filled_in(text: str) -> str:
         ("legal_basis", "DPA 2018 s.36"),
     ):
         text = text.replace(f'\n{field} = ""', f'\n{field} = "{value}"', 1)
-    return re.sub(r"\[cameras\].*?\nk = 10\n", "", text, flags=re.DOTALL)
+    return text.replace("\nk = 10\n", "\nk = 2\n", 1)
 
 
 def _sign(made: World) -> None:
@@ -332,6 +334,13 @@ def write_targets(path: Path) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def write_cameras(path: Path, names: tuple[str, ...] = LISTED) -> None:
+    """A register of cameras for the profile ``plain-cameras``: two are alike, and two others alike in nothing."""
+    context = ("fixed,a-road,urban", "fixed,a-road,rural", "fixed,motorway,rural", "mobile,,")
+    lines = ["camera,kind,road_class,area_type", *(",".join(row) for row in zip(names, context, strict=False))]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
 def secrets_in(text: str | bytes) -> list[str]:
     """Which plates, camera names, references and passphrases of our extracts stand in a text, in whatever case."""
     data = (text.encode() if isinstance(text, str) else text).lower()
@@ -344,7 +353,7 @@ WORDS: Final = (
     *TARGET_PLATES,
     *(plate.replace(" ", "").upper() for plate in TARGET_PLATES),
     PARTIAL,
-    *CAMERAS,
+    *LISTED,
     *LOGS,
     PASSPHRASE,
 )

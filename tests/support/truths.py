@@ -96,8 +96,8 @@ def alive(made: World) -> list[tuple[str, str]]:
     return sorted(table(made, "uni", "SELECT tbl, day FROM keys.day_key"))
 
 
-HELD: Final = sites.READS + len(sites.TARGET_PLATES)
-"""Rows at the university, of both tables."""
+HELD: Final = sites.READS + len(sites.TARGET_PLATES) + len(sites.LISTED)
+"""Rows at the university, of all tables."""
 
 
 def said(again: Done, words: str) -> None:
@@ -114,13 +114,13 @@ ENDED: Final = datetime(2026, 10, 21, 2, tzinfo=UTC)
 
 
 def purged(made: World, again: Done) -> None:
-    """The second day is gone, as the first was; the third is not, nor the targets."""
-    _purged(replace(made, now=DUE), again, [("reads", DAYS[2].isoformat()), ("targets", "undated")])
+    """The second day is gone, as the first was; the third is not, nor the targets and the cameras."""
+    _purged(replace(made, now=DUE), again, [CAMERAS_HELD, ("reads", DAYS[2].isoformat()), TARGETS_HELD])
     require(made.events("uni").count("erasure") == 2, f"ledger: {made.events('uni')}")
 
 
 def purged_at_the_end(made: World, again: Done) -> None:
-    """Every day is gone, and the targets."""
+    """Every day is gone, and the targets and the cameras."""
     _purged(replace(made, now=ENDED), again, [])
 
 
@@ -145,10 +145,10 @@ def _purged(made: World, again: Done, left: list[tuple[str, str]]) -> None:
 
 
 def files_purged(made: World, again: Done) -> None:
-    """The extract of reads, the bundle and the rejects are gone from the force, and its targets are not."""
+    """The extract of reads, the bundle and the rejects are gone from the force, its targets and cameras are not."""
     require(again.code == 0, f"the second run: {again.code} {again.err}")
     settled(replace(made, now=DUE), "lancs")
-    _kept_at_the_force(made, ["inbox/targets.csv"])
+    _kept_at_the_force(made, ["inbox/cameras.csv", "inbox/targets.csv"])
     require(made.events("lancs").count("erasure") == 1, f"ledger: {made.events('lancs')}")
 
 
@@ -358,27 +358,29 @@ def loaded(made: World, again: Done) -> None:
     """The bundle was taken once: every row once, the one-time key gone, and one receipt."""
     receipt_printed(made, again)
     require(made.events("uni").count("load-refused") <= made.refusals, "a killed load is in the ledger as a refusal")
-    _taken(made, [*READS_HELD, TARGETS_HELD], rows=HELD, linked=sites.LINKED)
+    _taken(made, [CAMERAS_HELD, *READS_HELD, TARGETS_HELD], rows=HELD, linked=sites.LINKED)
 
 
 READS_HELD: Final = [("reads", day.isoformat()) for day in DAYS]
 TARGETS_HELD: Final = ("targets", "undated")
+CAMERAS_HELD: Final = ("cameras", "undated")
 
 
 def replaced(made: World, again: Done) -> None:
-    """The second bundle was taken once, and its targets stand in place of the first one's, whose key is gone."""
+    """The second bundle was taken once; its targets and cameras stand in place of the older, whose keys are gone."""
     require(again.code == 0, f"the second run: {again.code} {again.err}")
     settled(made, "uni", "lancs")
-    ((kept,),) = table(made, "uni", "SELECT bundle FROM keys.day_key WHERE tbl = 'targets'")
-    ((newer,),) = table(made, "uni", "SELECT id FROM bundle WHERE first = ?", FOURTH_DAY.isoformat())
-    require(kept == newer, "the targets that were replaced are alive, and the newer ones are not")
-    gone = table(made, "uni", "SELECT tbl, day, rows, reason FROM deletion")
-    require(gone == [(*TARGETS_HELD, len(sites.TARGET_PLATES), "replaced")], f"deletions: {gone}")
-    require(made.events("uni").count("erasure") == 1, f"ledger: {made.events('uni')}")
+    kept = table(made, "uni", "SELECT bundle FROM keys.day_key WHERE day = 'undated'")
+    newer = table(made, "uni", "SELECT id FROM bundle WHERE first = ?", FOURTH_DAY.isoformat())
+    require(kept == newer * 2, "what was replaced is alive, and what is newer is not")
+    gone = table(made, "uni", "SELECT tbl, day, rows, reason FROM deletion ORDER BY tbl")
+    older = [(CAMERAS_HELD, len(sites.LISTED)), (TARGETS_HELD, len(sites.TARGET_PLATES))]
+    require(gone == [(*place, rows, "replaced") for place, rows in older], f"deletions: {gone}")
+    require(made.events("uni").count("erasure") == 2, f"ledger: {made.events('uni')}")
     _taken(
         made,
-        [*READS_HELD, ("reads", FOURTH_DAY.isoformat()), TARGETS_HELD],
-        rows=sites.READS + 2 + len(NEWER_TARGETS),
+        [CAMERAS_HELD, *READS_HELD, ("reads", FOURTH_DAY.isoformat()), TARGETS_HELD],
+        rows=sites.READS + 2 + len(NEWER_TARGETS) + len(NEWER_CAMERAS),
         linked=NEWER_LINKED,
     )
     accepted = made.run("receipt", "accept", newer_receipt(made), site="lancs")
@@ -387,12 +389,13 @@ def replaced(made: World, again: Done) -> None:
 
 FOURTH_DAY: Final = DAYS[-1] + timedelta(days=1)
 NEWER_TARGETS: Final = sites.TARGET_PLATES[1:]
+NEWER_CAMERAS: Final = sites.LISTED[:2]
 NEWER_LINKED: Final = 2 * len(DAYS) + 1
 """Only one of the newer targets is seen: twice on each of the first days, once on the fourth."""
 
 
 def newer_receipt(made: World) -> Path:
-    """The receipt for the bundle that brings newer targets."""
+    """The receipt for the bundle that brings newer targets and cameras."""
     return made.root / "newer-receipt.json"
 
 
@@ -453,7 +456,7 @@ def applied(made: World, again: Done) -> None:
     """The day is gone, its key, its file and its record, and no other; ledger and receipt say so once."""
     require(again.code == 0, f"the second run: {again.code} {again.err}")
     day = sites.DAYS[0].isoformat()
-    require(alive(made) == [*READS_HELD[1:], TARGETS_HELD], f"alive: {alive(made)}")
+    require(alive(made) == [CAMERAS_HELD, *READS_HELD[1:], TARGETS_HELD], f"alive: {alive(made)}")
     rows = table(made, "uni", "SELECT sum(rows) FROM part WHERE tbl = 'reads'")[0][0]
     require(rows == sites.READS - sites.READS_A_DAY, f"reads that are left: {rows}")
     require(made.events("uni").count("erasure") == 1, f"ledger: {made.events('uni')}")
@@ -465,6 +468,26 @@ def applied(made: World, again: Done) -> None:
         accepted = made.run("receipt", "accept", document, site="lancs")
         require(accepted.code == 0, f"the force disagrees: {accepted.out}")
     settled(made, "uni", "lancs")
+
+
+# --- feasibility
+
+
+def summary(made: World) -> Path:
+    """What the first force shares of its feasibility check."""
+    return made.root / "summary.json"
+
+
+def shared(made: World, again: Done) -> None:
+    """There is one summary, whole, and the ledger has its digest and no count."""
+    said(again, "a file is already where")
+    settled(made, "lancs")
+    payload = base64.b64decode(json.loads(summary(made).read_bytes())["payload"])
+    sql = "SELECT json_extract(CAST(line AS TEXT), '$.subject'), json_extract(CAST(line AS TEXT), '$.details') "
+    sql += "FROM ledger WHERE json_extract(CAST(line AS TEXT), '$.event') = 'feasibility-shared'"
+    ((subject, details),) = table(made, "lancs", sql)
+    digest = hashlib.sha256(payload).hexdigest()
+    require((subject, json.loads(details)) == (json.loads(payload)["id"], {"summary": digest}), f"ledger: {details}")
 
 
 # --- reports

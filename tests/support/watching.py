@@ -24,7 +24,7 @@ from anpr_share.site import holdings
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import agreements
 from tests.support import outside, sites
-from tests.support.sites import AGREEMENT, CAMERAS, LOGS, Done, World
+from tests.support.sites import AGREEMENT, LISTED, LOGS, Done, World
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _SQLITE = ("-journal", "-wal", "-shm")
@@ -49,7 +49,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         root = self.made.root
-        self.inputs |= {self.made.passphrase_file, root / "reads.csv", root / "targets.csv"}
+        self.inputs |= {self.made.passphrase_file, *(root / f"{name}.csv" for name in ("reads", "targets", "cameras"))}
 
     def look(self, place: str, data: bytes) -> None:
         """Note everything secret that stands in these bytes."""
@@ -131,7 +131,7 @@ class Watch:
             self.tokens |= {linkage.vrm(plate) for plate in plates} | {
                 linkage.vrm_alike(linked) for linked in sites.PLATES.values()
             }
-            self.tokens |= {linkage.camera(identity, [camera]) for camera in CAMERAS}
+            self.tokens |= {linkage.camera(identity, [camera]) for camera in LISTED}
             self.tokens |= {linkage.log(identity, log) for log in LOGS}
 
     def _learn_of_bundles(self, seed: bytes, request: str) -> None:

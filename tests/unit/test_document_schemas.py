@@ -81,6 +81,10 @@ def test_a_real_document_fits_no_other_schema(kind: str) -> None:
         pytest.param("notice", "sealed", "e30", id="sealed"),
         pytest.param("notice-content", "recall.days", [], id="no day"),
         pytest.param("notice-content", "recall", None, id="nothing recalled"),
+        pytest.param("feasibility-summary", "steps.0.name", "vrm", id="step"),
+        pytest.param("feasibility-summary", "points.0.days", 45, id="milestone"),
+        pytest.param("feasibility-summary", "settings.small_below", 1, id="the least that is shared"),
+        pytest.param("feasibility-summary", "rows", -1, id="a negative count"),
         pytest.param("notice-content", "erase", {}, id="what this version does not know"),
     ],
 )

@@ -281,8 +281,17 @@ def test_a_bundle_has_at_most_20000_parts() -> None:
     fields = manifest_fields()
     parts = [part("undated", n, None) for n in range(10_000)]
     assert "parts" in refused("manifest", "tables.1.parts", [*parts, part("undated", 10_000, None)])
-    many = [{"name": name, "columns": ["camera"], "parts": parts} for name in ("cameras", "targets")]
-    assert "too many parts" in refused("manifest", "tables", [many[0], fields["tables"][0], many[1]])
+    many = [part(day, n, 1) for day in ("2026-09-01", "2026-09-02") for n in range(10_000)]
+    tables = [fields["tables"][0] | {"parts": many}, fields["tables"][1] | {"parts": parts}]
+    assert "too many parts" in refused("manifest", "tables", tables)
+
+
+def test_cameras_are_one_part() -> None:
+    fields = manifest_fields()
+    cameras = {"name": "cameras", "columns": ["camera", "kind"], "parts": [part("undated", 0, None)]}
+    manifest.from_envelope(envelope("manifest", fields | {"tables": [cameras, *fields["tables"]]}, FORCE))
+    cameras["parts"] = [part("undated", n, None) for n in range(2)]
+    assert "tables.0: cameras are one part" in refused("manifest", "tables", [cameras, *fields["tables"]])
 
 
 @pytest.mark.parametrize(("most", "rows", "size"), [(400, 10_000_000, 1), (128, 0, 2**31)])

@@ -82,6 +82,12 @@ def test_the_verdict_stands_on_top_in_a_sentence(code: Code) -> None:
     document = Document(page(replace(usual(), code=code)))
 
     assert document.all("h2")[0][1].lower() == words.HEADLINES[code]
+
+
+def test_a_verdict_whose_conditions_are_suppressed_promises_none() -> None:
+    document = Document(page(replace(usual(), code="go-if", conditions=())))
+
+    assert document.all("h2")[0][1].lower() == words.NEITHER
     assert document.all("h2")[0][1][0].isupper()
     assert document.all("p")[1][1].startswith("Verdict: ")
     assert "Vehicles that pass every step today: 51. Left of them after 90 days of paperwork: 27. Needed: 30." in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,11 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anpr_share.errors import StorageError, UsageError
-from anpr_share.synthetic import Scenario, TargetPlan, reads, targets, write_reads_csv, write_targets_csv
+from anpr_share.synthetic import (
+    Scenario,
+    TargetPlan,
+    cameras,
+    reads,
+    targets,
+    write_cameras_csv,
+    write_reads_csv,
+    write_targets_csv,
+)
 from anpr_share.synthetic.draws import GAMMA, below, chance, mixed, seed_of
 from anpr_share.synthetic.plates import CAPACITY, _families, families, misread, plates, respelt
 from anpr_share.synthetic.scenario import days
 from anpr_share.synthetic.targets import COLUMNS, FREE_TEXT
+from anpr_share.synthetic.traffic import CORRIDOR
+from anpr_share.tables.check import check_extract
+from anpr_share.tables.profile import load_profile
 from anpr_share.vrm import canonicalise, canonicalise_series
 
 if TYPE_CHECKING:
@@ -415,6 +427,28 @@ def test_free_text_is_in_the_log_to_be_left_behind(tmp_path: Path) -> None:
     assert any(text in path.read_text() for text in FREE_TEXT)
 
 
+def test_the_register_names_the_cameras_of_the_reads_in_words_of_the_vocabulary(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.csv"
+    write_cameras_csv(path, SMALL)
+    register = pl.read_csv(path)
+    assert set(every_read(SMALL)["site"]) <= set(register["camera"])
+    assert register.columns == ["kind", "road_class", "area_type", "location", "camera"]
+    report = check_extract([path], load_profile("plain-cameras"), now=datetime(2026, 12, 1, tzinfo=UTC))
+    assert report.ok
+
+
+def test_cameras_along_one_road_share_its_class_and_vans_stand_on_none() -> None:
+    register = cameras(Scenario(cameras=600))
+    numbered = register.with_row_index().filter(kind="fixed")
+    roads = numbered.group_by(pl.col("index") // CORRIDOR).agg(pl.col("road_class").n_unique())
+    assert set(roads["road_class"]) == {1}
+    assert numbered["road_class"].n_unique() == 5
+    assert register.filter(kind="mobile").select("road_class", "area_type").unique().rows() == [(None, None)]
+    assert register.filter(kind="fixed")["area_type"].null_count() > 0
+    assert register.equals(cameras(Scenario(cameras=600)))
+    assert not register.equals(cameras(Scenario(cameras=600, force=1)))
+
+
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("mine")
@@ -422,6 +456,8 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
         write_reads_csv(path, SMALL)
     with pytest.raises(StorageError):
         write_targets_csv(path, SMALL)
+    with pytest.raises(StorageError):
+        write_cameras_csv(path, SMALL)
     assert path.read_text() == "mine"
 
 

@@ -310,7 +310,8 @@ def test_swapped_columns_stop_the_work_above_a_tenth(plates: int, refused: bool)
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), [("nas-compact", "camera"), ("plain-reads", "camera"), ("plain-targets", "log")]
+    ("name", "field"),
+    [("nas-compact", "camera"), ("plain-reads", "camera"), ("plain-cameras", "camera"), ("plain-targets", "log")],
 )
 def test_names_that_look_like_plates_are_allowed_as_the_hint_says(name: str, field: str) -> None:
     text = profile_text(name)

@@ -64,7 +64,7 @@ def test_a_field_that_is_not_mapped_cannot_be_asked_for() -> None:
 
 
 def test_every_bundled_profile_loads_by_name_and_by_its_text(tmp_path: Path) -> None:
-    assert bundled_profiles() == ("nas-compact", "plain-reads", "plain-targets")
+    assert bundled_profiles() == ("nas-compact", "plain-cameras", "plain-reads", "plain-targets")
     for name in bundled_profiles():
         copy = tmp_path / "copy.toml"
         copy.write_text(profile_text(name), encoding="utf-8-sig")

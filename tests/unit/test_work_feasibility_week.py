@@ -19,10 +19,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from anpr_share.feasibility.figures import FeasibilityResult
+from anpr_share.feasibility.suppression import suppress
 from anpr_share.tables.profile import STEPS, parse_profile
 from anpr_share.work.feasibility import Source, check
 from examples.second_implementation import vrm_1
 from tests.support.exchange import silent
+from tests.support.suppressing import Table, is_open, spread, told, witnesses
 from tests.support.week import READS, READS_PROFILE, TARGETS, TARGETS_PROFILE, needed
 
 LONDON = ZoneInfo("Europe/London")
@@ -193,3 +195,20 @@ def test_the_later_the_day_the_more_has_gone() -> None:
 
     assert {"not-in-reads", "too-few-reads", "ended-before", "victim", "vrm-partial"} <= reasons[0]
     assert all(len(found) >= 5 for found in reasons)
+
+
+@pytest.mark.parametrize("now", TIMES, ids=str)
+@pytest.mark.parametrize("with_reads", [True, False], ids=["reads", "dates"])
+def test_of_the_week_no_small_count_can_be_worked_out_of_what_is_shared(now: datetime, with_reads: bool) -> None:
+    targets = Source((str(TARGETS),), parse_profile(TARGETS_PROFILE))
+    reads = Source((str(READS),), parse_profile(READS_PROFILE)) if with_reads else None
+    result = check(targets, reads, now=now, progress=silent)
+    truth = Table.of(result)
+    shared = suppress(result)
+
+    published = told(truth, shared)
+    hidden = [key for key, count in published.items() if count is None]
+    assert not any(count is not None and 0 < count < truth.small for count in published.values())
+    assert hidden
+    spreads = spread(witnesses(truth))
+    assert all(is_open(key, *spreads[key], truth.small, f"after {STEPS[-1]}") for key in hidden)
