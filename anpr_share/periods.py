@@ -24,6 +24,8 @@ from anpr_share.errors import FormatError, PolicyError, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    import polars as pl
+
 __all__ = [
     "CREATED_TOLERANCE",
     "LONGEST_WITHOUT_PURGE",
@@ -38,6 +40,7 @@ __all__ = [
     "day_start",
     "delete_by",
     "effective_now",
+    "floored",
     "is_expired",
     "needs_authority",
     "oldest_kept",
@@ -278,6 +281,35 @@ def window_key_dies(window_last: date, created: datetime, zone: ZoneInfo) -> dat
     """When a window's one-time key dies: 30 days after the later of the window's end and the request's creation."""
     end = max(day_end(window_last, zone), _aware(created).astimezone(UTC))
     return end + WINDOW_KEY_LIFE if end < _LATEST - WINDOW_KEY_LIFE else _LATEST
+
+
+def floored(at: pl.Expr, resolution: str, day: date, zone: ZoneInfo) -> pl.Expr:
+    """Times of one day at a resolution by the zone's clock, never before the day begins.
+
+    ``at`` is ``Datetime("us", "UTC")``, of instants of ``day``; so is what is given back. What is floored again to a
+    resolution that is no finer is what would have come of the times themselves.
+    """
+    import polars as pl
+
+    begins = day_start(day, zone)
+    start = pl.lit(begins).cast(pl.Datetime("us", "UTC"))
+    step = RESOLUTIONS[resolution]
+    if step is None:
+        return start
+    past = (at.dt.timestamp("us") + _clock_offset(at, begins, day_end(day, zone), zone)) % step
+    return pl.max_horizontal(at - pl.duration(microseconds=past), start)
+
+
+def _clock_offset(at: pl.Expr, start: datetime, end: datetime, zone: ZoneInfo) -> pl.Expr:
+    """What the zone's clock is ahead of UTC, in microseconds: one number for the day, unless clocks change in it."""
+    import polars as pl
+
+    hours = int((end - start) / timedelta(hours=1))
+    offsets = {(start + timedelta(hours=hour)).astimezone(zone).utcoffset() for hour in range(hours + 1)}
+    if len(offsets) == 1 and (offset := offsets.pop()) is not None:
+        return pl.lit(offset // timedelta(microseconds=1))
+    local = at.dt.convert_time_zone(zone.key)
+    return (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
 
 
 def parse_day(text: str) -> date:

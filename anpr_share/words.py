@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+RESOLUTIONS: Final = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
+"""How exact times are, in words."""
 
 
 def count(number: int, noun: str) -> str:
@@ -27,6 +30,15 @@ def others(total: int, shown: int, what: str = "more") -> list[str]:
 def moment(instant: datetime, timezone: str) -> str:
     """A moment in an agreement's time zone: ``2026-12-25 00:00 (Europe/London)``."""
     return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
+
+
+def of_100(share: float) -> str:
+    """A share as people count it: ``93 of 100``; none and all only where it is so."""
+    if 0 < share < 0.005:  # what is rounded to 0
+        return "fewer than 1 of 100"
+    if 0.995 <= share < 1:  # what is rounded to 100
+        return "more than 99 of 100"
+    return f"{share * 100:.0f} of 100"
 
 
 def size(number: int) -> str:

@@ -32,6 +32,7 @@ from anpr_share.cli import (
     notices,
     research,
     retention,
+    risk,
     sites,
 )
 from anpr_share.cli.common import Commands, Invocation, keep, system_clock, with_common_options
@@ -53,6 +54,7 @@ MODULES: tuple[Group, ...] = (
     sites,
     extracts,
     feasibility,
+    risk,
     agreements,
     exchange,
     notices,

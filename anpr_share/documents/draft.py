@@ -11,9 +11,11 @@ import json
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from anpr_share.documents import agreement as agreements
 from anpr_share.documents import canonical
+from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import AgreementPayload, identities_of, party_fault, party_of
-from anpr_share.documents.model import path_text, validate
+from anpr_share.documents.model import path_text, validate, write
 from anpr_share.errors import FormatError, UsageError
 from anpr_share.periods import Duration
 from anpr_share.toml import read_toml
@@ -200,6 +202,24 @@ def parse_draft(text: str) -> AgreementPayload:
         raise FormatError(error.message, hint="change it in the draft, where a comment explains it") from None
     identities_of(terms)
     return terms
+
+
+def read_any(data: bytes) -> Agreement:
+    """An agreement as a draft (TOML), or signed by some or all of its parties; each signature is checked.
+
+    Raises :class:`FormatError` and :class:`VerificationError`.
+    """
+    if data.lstrip()[:1] == b"{":
+        agreement = agreements.parse(data)
+        agreements.signers(agreement)
+        return agreement
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FormatError(
+            "the draft of the agreement is not UTF-8 text", hint="save it as UTF-8 in your editor"
+        ) from None
+    return agreements.from_envelope(dsse.Envelope(agreements.KIND, write(parse_draft(text)), ()))
 
 
 def _plain(value: object, path: tuple[int | str, ...]) -> object:

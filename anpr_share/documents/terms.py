@@ -5,8 +5,7 @@ from __future__ import annotations
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.identity import spoken
 from anpr_share.periods import Duration
-
-_RESOLUTIONS = {"1s": "the second", "1m": "the minute", "15m": "15 minutes", "1h": "the hour", "1d": "the day"}
+from anpr_share.words import RESOLUTIONS
 
 
 def describe(agreement: Agreement) -> list[str]:
@@ -19,7 +18,7 @@ def describe(agreement: Agreement) -> list[str]:
         f"legal basis  {terms.legal_basis}",
         f"in force     {terms.starts} to {terms.ends}, days as in {terms.timezone}",
         f"reads        {', '.join(terms.reads.columns)}",
-        f"             times to {_RESOLUTIONS[terms.reads.resolution]}, kept for {limits['reads']}"
+        f"             times to {RESOLUTIONS[terms.reads.resolution]}, kept for {limits['reads']}"
         + (f", a sample of {terms.reads.sample} of vehicles" if terms.reads.sample else ""),
     ]
     if terms.authority_after:
@@ -40,7 +39,7 @@ def describe(agreement: Agreement) -> list[str]:
     if terms.risk is not None and terms.risk.unicity4_max is not None:
         lines += [
             f"risk         at most {terms.risk.unicity4_max} of vehicles singled out by four reads",
-            "             (this version cannot measure it, and so exports nothing)",
+            "             (an export above that is refused, and so is a load)",
         ]
     for party in agreement.identities:
         lines += [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 MOST_POINTS: Final = 6
@@ -198,3 +199,13 @@ class RiskResult:
     choices: tuple[Choice, ...]
     recommendation: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def over_ceiling(self) -> bool:
+        """Whether the release passes the agreement's ceiling: with four decimals, as a quality record has it."""
+        return self.ceiling is not None and above(self.release.curves[0].four.share, self.ceiling)
+
+
+def above(share: float, ceiling: str) -> bool:
+    """Whether a share is above a decimal text, with four decimals."""
+    return Decimal(share).quantize(Decimal("0.0001"), ROUND_HALF_UP) > Decimal(ceiling)

@@ -21,7 +21,7 @@ from anpr_share.documents.identity import Identity
 from anpr_share.documents.keys import seal
 from anpr_share.documents.model import write
 from anpr_share.documents.terms import describe
-from anpr_share.errors import FormatError, LockedError, PolicyError, UsageError, VerificationError
+from anpr_share.errors import LockedError, PolicyError, UsageError, VerificationError
 from anpr_share.periods import day_of
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.site import catalogue, publication
@@ -138,18 +138,7 @@ def _unpinned(site: OpenSite, agreement: Agreement) -> list[Identity]:
 
 
 def _read(data: bytes, site: OpenSite) -> Agreement:
-    if data.lstrip()[:1] == b"{":
-        agreement = agreements.parse(data)
-        agreements.signers(agreement)
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise FormatError(
-                "the draft of the agreement is not UTF-8 text", hint="save it as UTF-8 in your editor"
-            ) from None
-        envelope = dsse.Envelope(agreements.KIND, write(draft.parse_draft(text)), ())
-        agreement = agreements.from_envelope(envelope)
+    agreement = draft.read_any(data)
     party = agreement.party(site.identity.site)
     if party is None or party.fingerprint != site.identity.fingerprint:
         raise PolicyError(

@@ -30,7 +30,7 @@ from anpr_share.tables.times import local_days
 from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
 from anpr_share.work.ahead import ahead
-from anpr_share.work.releasing import Named, band, floored, ordered
+from anpr_share.work.releasing import Named, band, ordered
 
 if TYPE_CHECKING:
     from anpr_share.documents.agreement import Agreement
@@ -240,7 +240,8 @@ class ReadsPipeline:
         wanted = self._unicity.wants(named.ids).fill_null(value=False)
         for day, frames in self._buffer.items():
             rows = pl.concat(frame.filter(wanted.gather(frame["plate"])) for frame in frames)
-            rows = rows.with_columns(floored(self._rules.resolution, self._rules.zone, day))
+            coarse = periods.floored(pl.col("captured_at"), self._rules.resolution, day, self._rules.zone)
+            rows = rows.with_columns(captured_at=coarse)
             seen = named.released(rows, self._rules.columns)
             self._unicity.add(pl.DataFrame([seen["vehicle"], points(seen)]))
 

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
-from anpr_share.periods import RESOLUTIONS
 from anpr_share.tables import schema
 from anpr_share.tables.times import UTC_TIME
 from anpr_share.vrm import FAMILIES
@@ -111,22 +110,11 @@ def ordered(rows: pl.DataFrame, named: Named, day: date, resolution: str, zone: 
     duplicates = int((packed == packed.shift()).sum())
     at = (start + pl.duration(microseconds=pl.col("time").cast(pl.Int64) * unit)).alias("captured_at")
     if resolution != "1s" or unit != _SECOND:
-        coarse = floored(resolution, zone, day)
-        rows = packing.unpack(packed).with_columns(at).with_columns(coarse)
+        coarse = periods.floored(pl.col("captured_at"), resolution, day, zone)
+        rows = packing.unpack(packed).with_columns(at).with_columns(captured_at=coarse)
         since = (pl.col("captured_at") - start).dt.total_microseconds()
         packed = packing.pack(rows.with_columns(time=since // unit)).sort()
     return packing.unpack(packed).with_columns(at), duplicates
-
-
-def floored(resolution: str, zone: ZoneInfo, day: date) -> pl.Expr:
-    """``captured_at`` at an agreed resolution by the zone's clock, never before its day begins."""
-    start, step = pl.lit(periods.day_start(day, zone)).cast(UTC_TIME), RESOLUTIONS[resolution]
-    if step is None:
-        return start.alias("captured_at")
-    local = pl.col("captured_at").dt.convert_time_zone(zone.key)
-    offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
-    past = (pl.col("captured_at").dt.timestamp("us") + offset) % step
-    return pl.max_horizontal(pl.col("captured_at") - pl.duration(microseconds=past), start).alias("captured_at")
 
 
 def band() -> pl.Expr:

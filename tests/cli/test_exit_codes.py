@@ -52,6 +52,22 @@ def load(made: World) -> list[object]:
     return ["load", made.bundle]
 
 
+def risk(agreement: str) -> Words:
+    """A look at risk under an agreement: an id, or a file of the world."""
+    given = ("--profile", "plain-reads", "--agreement")
+    return lambda made: [
+        *("risk", "--reads", made.root / "reads.csv", *given),
+        made.root / agreement if "." in agreement else agreement,
+    ]
+
+
+def low_ceiling(made: World) -> World:
+    draft = made.root / "draft.toml"
+    text = draft.read_text(encoding="utf-8").replace("# [risk]\n", "[risk]\n")
+    draft.write_text(text.replace('# unicity4_max = "0.95"', 'unicity4_max = "0.1"'), encoding="utf-8")
+    return made
+
+
 def changed(made: World, path: Path, at: int = 400) -> World:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
@@ -181,6 +197,8 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["check", made.root / "reads.csv", "--profile", "plain-reads"],
     ),
+    ("a release above the agreement's ceiling", 1, "", "drafted", None, low_ceiling, risk("draft.toml")),
+    ("a release of no row", 1, "input", "drafted", None, lambda made: cells(made, ",x,,"), risk("draft.toml")),
     ("nothing to find", 1, "", "new", None, same, feasible),
     (
         "reads of which none passes the checks",
@@ -258,6 +276,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
             made.request,
         ],
     ),
+    ("a risk by id without a site", 2, "usage", "new", "..", same, risk(AGREEMENT)),
     ("no site", 2, "usage", "new", "..", same, words("status")),
     (
         "a site's folder is in use",
@@ -394,6 +413,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         same,
         lambda made: ["verify", made.bundle, "--sender", made.root / "wyp" / "identity.json"],
     ),
+    ("a risk under what is no agreement", 3, "format", "requested", None, same, risk("request.json")),
     ("a notice that is none", 3, "format", "loaded", "uni", same, lambda made: ["notice", "apply", made.bundle]),
     ("an altered notice", 3, "", "loaded", "uni", lambda made: changed(noticed(made), made.notice), apply),
     ("an altered ledger", 3, "", "agreed", "lancs", forged, words("ledger", "verify")),
@@ -420,6 +440,8 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         words("close", AGREEMENT, "--witness", "BK12CDE"),
     ),
     ("a linkage key at a university", 4, "policy", "agreed", "uni", same, words("key", "destroy", AGREEMENT)),
+    ("a risk under an agreement of another site", 4, "policy", "new", "lancs", same, risk(AGREEMENT)),
+    ("a risk by id at a university", 4, "policy", "agreed", "uni", same, risk(AGREEMENT)),
     ("a revoked sender", 4, "policy", "exported", "uni", revoked, load),
     ("a wrong recipient", 4, "policy", "exported", "wyp", same, load),
     ("a revoked sender of a notice", 4, "policy", "loaded", "uni", lambda made: revoked(noticed(made)), apply),
@@ -493,6 +515,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
     ),
     ("a linkage key that was destroyed", 5, "locked", "requested", "lancs", destroyed, export),
     ("a linkage key that never came", 5, "locked", "signed", "wyp", keyless, words("key", "destroy", AGREEMENT)),
+    ("a risk without the linkage key", 5, "locked", "signed", "wyp", keyless, risk(AGREEMENT)),
     ("a wrong passphrase", 5, "locked", "exported", "uni", other_passphrase, load),
     ("no passphrase", 5, "locked", "exported", "uni", lambda made: without(made, "passphrase"), load),
     ("no one-time key", 5, "locked", "exported", "uni", lambda made: without(made, "uni/keys.db"), load),
@@ -505,6 +528,7 @@ CODES: list[tuple[str, int, str, Stage, str | None, PREPARE, Words]] = [
         keyless,
         pseudonymise,
     ),
+    ("a risk under a file that is not there", 6, "storage", "new", None, same, risk("nothing.toml")),
     ("a file that is not there", 6, "storage", "agreed", "uni", same, lambda made: ["load", made.bundle]),
     ("a notice that is there", 6, "storage", "loaded", "lancs", noticed, recall()),
     ("an output that is there", 6, "storage", "requested", "uni", same, ask),

@@ -140,6 +140,9 @@ def exchange(run: Run, made: World) -> None:
         run("verify", bundle, "--sender", made.root / "lancs" / "identity.json")
         run("load", bundle, "--receipt", receipt, site="uni")
         run("receipt", "accept", receipt, site="lancs")
+    # By its id, in words, after one day more than was exported; and by a file.
+    run("risk", "--reads", reads, "--profile", "plain-reads", "--agreement", AGREEMENT, site="lancs")
+    run("--json", "risk", "--reads", packed[0], "--profile", "plain-reads", "--agreement", made.agreement)
     run("--json", "load", made.root / "0.anpr.zip", site="uni")
     created = made.root / "created.json"
     run("receipt", "create", "--to", FORCE, "-o", created, site="uni")
@@ -305,6 +308,7 @@ AT_A_SITE: dict[str, tuple[str, list[str]]] = {
         "uni",
         [AGREEMENT, "--to", FORCE, "--from", str(DAYS[0]), "--until", str(DAYS[0]), "-o", "{root}/out"],
     ),
+    "risk": ("lancs", ["--reads", "{root}/reads.csv", "--profile", "plain-reads", "--agreement", AGREEMENT]),
     "schedule": ("uni", []),
     "status": ("uni", []),
     "verify": ("uni", ["{root}/lancs.anpr.zip"]),

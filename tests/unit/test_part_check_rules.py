@@ -14,8 +14,7 @@ import pytest
 from anpr_share.errors import UsageError
 from anpr_share.parquet import scan_part
 from anpr_share.part_check import PartJob, PartRules, Rewrite
-from anpr_share.periods import Window, day_start
-from anpr_share.work.releasing import floored
+from anpr_share.periods import Window, day_start, floored
 from tests.support.parts import CAMERA, DAY, FIRST, LOCAL, SCHEMA, VEHICLE, check, check_here, job, refuse
 
 
@@ -54,7 +53,8 @@ def test_what_an_export_floors_passes(tmp_path: Path, resolution: str, zone: str
     place = ZoneInfo(zone)
     start, end = day_start(day, place), day_start(day + timedelta(days=1), place)
     every = pl.datetime_range(start, end, "7m13s", time_unit="us", time_zone="UTC", closed="left", eager=True)
-    frame = pl.DataFrame({"captured_at": every}).with_columns(floored(resolution, place, day))
+    coarse = floored(pl.col("captured_at"), resolution, day, place).alias("captured_at")
+    frame = pl.DataFrame({"captured_at": every}).with_columns(coarse)
     rows = frame.select(pl.lit(VEHICLE).alias("vehicle"), pl.lit(CAMERA).alias("camera"), "captured_at")
     window = Window(day, day)
     part = job(tmp_path / "p", rows, day=day, zone=place, window=window, rules=PartRules(resolution=resolution))

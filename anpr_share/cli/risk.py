@@ -1,0 +1,55 @@
+"""The command ``risk``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anpr_share.cli.common import Invocation, Outcome, command
+from anpr_share.cli.opening import document, opened
+from anpr_share.pseudonyms import is_identifier
+
+
+def register(program: typer.Typer) -> None:
+    """Add the command to the program."""
+    example = "anpr-share risk --reads 'week-*.csv' --profile my-reads.toml \\\n    --agreement draft.toml"
+    command(program, "risk", panel="Extracts", example=example)(risk)
+
+
+def risk(
+    invocation: Invocation,
+    *,
+    reads: Annotated[
+        list[str], typer.Option(metavar="FILE", help="Reads: a file or a pattern in quotes; repeat it for more.")
+    ],
+    profile: Annotated[
+        str, typer.Option(metavar="PROFILE", help="The reads' profile: a bundled name, or a TOML file.")
+    ],
+    agreement: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE_OR_ID", help="A draft, an agreement, or the id of one in force at the site, a force."
+        ),
+    ],
+) -> Outcome:
+    """Measure how identifying a release of reads would be.
+
+    Counts and shares of the reads as the agreement would let them out, and never a value. Needs a site only for an
+    agreement by its id: then what was exported under it counts too. Exit code 1 if the agreement's ceiling is passed.
+    """
+    from anpr_share.reports.risk import risk_lines
+    from anpr_share.tables.profile import load_profile
+    from anpr_share.work import risk as work
+
+    loaded = load_profile(profile)
+    file = Path(agreement)
+    if file.is_file() or not is_identifier(agreement):
+        basis = work.of_file(document(file), invocation.clock())
+    else:
+        with opened(invocation) as site:
+            basis = work.of_site(site, agreement)
+    with invocation.progress() as progress:
+        result = work.look(basis, tuple(reads), loaded, progress=progress)
+    return Outcome(result, lines=risk_lines(result), answer=not result.over_ceiling)

@@ -1,0 +1,160 @@
+"""Ways to release the same reads (resolution, columns, sample), the risk of each, and which to take.
+
+Guarantees: the ways are told in order, the one agreed first; a recommendation says in plain sentences what the figures
+say, and never that a release is without risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from anpr_share.risk.figures import Choice, Unicity, above
+from anpr_share.risk.scopes import and_coarser, coarsened, measured
+from anpr_share.risk.unicity import draw
+from anpr_share.words import RESOLUTIONS, of_100
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+SMALL_SAMPLE: Final = "0.05"
+STILL_MOST: Final = 0.5
+
+_FAMILY, _CAMERA = "vrm_family", "camera"
+_NAMES: Final = {_FAMILY: "kind", _CAMERA: "camera"}
+"""What agreed columns are called in frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an agreement says of the reads; ``sample`` is a decimal text, or None for all vehicles."""
+
+    columns: tuple[str, ...]
+    resolution: str
+    sample: str | None
+    zone: ZoneInfo
+
+
+def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iterator[Choice]:
+    """Each way to release ``rows``, which are at the agreed resolution, as `anpr_share.risk.scopes` says.
+
+    A sample that none of so few vehicles falls into is left out.
+
+    ``curves`` are the unicity of them, at the agreed resolution and at those that are coarser.
+    """
+    samples = [terms.sample or "1"]
+    if Decimal(samples[0]) > Decimal(SMALL_SAMPLE):
+        samples.append(SMALL_SAMPLE)
+    known = {(item.resolution, terms.columns, samples[0]): item for item in curves}
+    for columns in _columns(terms.columns):
+        kept = rows.drop(_NAMES[name] for name in terms.columns if name not in columns)
+        for sample in samples:
+            some = kept if sample == samples[0] else _sampled(kept, Decimal(sample) / Decimal(samples[0]))
+            if some.is_empty():
+                continue
+            among = draw(some["vehicle"])
+            for resolution in and_coarser(terms.resolution):
+                way = (resolution, columns, sample)
+                found = known.get(way) or measured(coarsened(some, resolution, terms.zone), resolution, among)
+                yield _choice(way, found, agreed=way == (terms.resolution, terms.columns, samples[0]))
+
+
+def _columns(agreed: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The columns agreed, and those without one that makes vehicles stand out."""
+    fewer = [tuple(name for name in agreed if name != left_out) for left_out in (_FAMILY, _CAMERA)]
+    return [agreed, *(columns for columns in fewer if columns != agreed)]
+
+
+def _sampled(rows: pl.DataFrame, share: Decimal) -> pl.DataFrame:
+    """The rows of a share of the vehicles, chosen at random."""
+    return rows.filter(pl.col("vehicle").hash(seed=4) < int(share * 2**64))
+
+
+def _choice(way: tuple[str, tuple[str, ...], str], found: Unicity, *, agreed: bool) -> Choice:
+    resolution, columns, sample = way
+    return Choice(
+        resolution=resolution,
+        columns=columns,
+        sample=sample,
+        agreed=agreed,
+        of=found.vehicles,
+        unicity4=found.four.share,
+        low=found.four.low,
+        high=found.four.high,
+        exposed=found.curve[3].vehicles.share * float(sample),
+    )
+
+
+def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ...]:
+    """What these ways say, in sentences: which to take, and what does not help.
+
+    Under a ceiling it is the way that loses least of those that keep under it; without one, that which lowers most how
+    many vehicles four reads single out. ``ways`` hold the agreed one; ``ceiling`` is a decimal text.
+    """
+    agreed = next(way for way in ways if way.agreed)
+    # In a sample each vehicle stands out as before, so it is no way under a ceiling.
+    whole = [way for way in ways if way.sample == agreed.sample]
+    steps = and_coarser(agreed.resolution)
+    least_lost = sorted(
+        whole, key=lambda way: (_CAMERA not in way.columns, steps.index(way.resolution), -len(way.columns))
+    )
+    lowest = min(least_lost, key=lambda way: way.unicity4)
+    said = []
+    if ceiling is not None:
+        fitting = [way for way in least_lost if not above(way.unicity4, ceiling)]
+        said.append(_under(ceiling, agreed, fitting, lowest))
+    elif lowest.unicity4 < agreed.unicity4:
+        said.append(
+            f"most is gained {_described(lowest, agreed)}: four reads then single out {of_100(lowest.unicity4)}"
+        )
+    else:
+        said.append("no coarser times, and no fewer columns, lower how many vehicles four reads single out")
+    return (*said, *_of_coarsening(whole, agreed), *_of_sampling(ways, agreed))
+
+
+def _under(ceiling: str, agreed: Choice, fitting: Sequence[Choice], lowest: Choice) -> str:
+    if agreed in fitting:
+        near = f", but the ceiling lies within the interval up to {of_100(agreed.high)}"
+        return f"as agreed it keeps under the ceiling of {ceiling}" + (near if agreed.high > float(ceiling) else "")
+    if fitting:
+        way = fitting[0]
+        return (
+            f"least is lost, and the ceiling of {ceiling} kept, {_described(way, agreed)}: "
+            f"four reads then single out {of_100(way.unicity4)}"
+        )
+    return (
+        f"nothing here keeps under the ceiling of {ceiling}; lowest it is {_described(lowest, agreed)}: "
+        f"four reads then single out {of_100(lowest.unicity4)}"
+    )
+
+
+def _described(way: Choice, agreed: Choice) -> str:
+    """How a way differs from the one agreed."""
+    parts = [f"with times to {RESOLUTIONS[way.resolution]}"] if way.resolution != agreed.resolution else []
+    parts += [f"without {name}" for name in agreed.columns if name not in way.columns]
+    return " and ".join(parts) or "as agreed"
+
+
+def _of_coarsening(whole: Sequence[Choice], agreed: Choice) -> list[str]:
+    """Whether coarser times alone would do: among few cameras they do, in a country's they do not."""
+    coarser = [way for way in whole if way.columns == agreed.columns and way is not agreed]
+    if not coarser:
+        return []
+    best = min(coarser, key=lambda way: way.unicity4)
+    text = f"with times to {RESOLUTIONS[best.resolution]} four reads still single out {of_100(best.unicity4)}"
+    return [f"coarser times alone do not help: {text}"] if best.unicity4 >= STILL_MOST else []
+
+
+def _of_sampling(ways: Sequence[Choice], agreed: Choice) -> list[str]:
+    """What a smaller sample changes: not how far its vehicles stand out, but how many of all are in it."""
+    same = (agreed.resolution, agreed.columns)
+    smaller = [way for way in ways if (way.resolution, way.columns) == same and way is not agreed and way.of]
+    return [
+        f"a sample of {way.sample} does not hide who is in it ({of_100(way.unicity4)}), but few are: of all vehicles "
+        f"of the extract it exposes {of_100(way.exposed)}, instead of {of_100(agreed.exposed)}"
+        for way in smaller
+    ]
