@@ -33,17 +33,26 @@ def risk(
             metavar="FILE_OR_ID", help="A draft, an agreement, or the id of one in force at the site, a force."
         ),
     ],
+    cameras: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Cameras and their context.")] = None,
+    cameras_profile: Annotated[str | None, typer.Option(metavar="PROFILE", help="The cameras' profile.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT", help="A new file for the report, as a page.")] = None,
 ) -> Outcome:
     """Measure how identifying a release of reads would be.
 
     Counts and shares of the reads as the agreement would let them out, and never a value. Needs a site only for an
     agreement by its id: then what was exported under it counts too. Exit code 1 if the agreement's ceiling is passed.
     """
+    from anpr_share.errors import UsageError
     from anpr_share.reports.risk import risk_lines
+    from anpr_share.reports.terminal import near
+    from anpr_share.site.files import new_file
     from anpr_share.tables.profile import load_profile
     from anpr_share.work import risk as work
 
+    if (not cameras) != (cameras_profile is None):
+        raise UsageError("--cameras and --cameras-profile go together", hint="give both, or neither")
     loaded = load_profile(profile)
+    places = None if cameras_profile is None else load_profile(cameras_profile)
     file = Path(agreement)
     if file.is_file() or not is_identifier(agreement):
         basis = work.of_file(document(file), invocation.clock())
@@ -51,5 +60,12 @@ def risk(
         with opened(invocation) as site:
             basis = work.of_site(site, agreement)
     with invocation.progress() as progress:
-        result = work.look(basis, tuple(reads), loaded, progress=progress)
-    return Outcome(result, lines=risk_lines(result), answer=not result.over_ceiling)
+        context = None if places is None else work.context_of(basis, tuple(cameras or ()), places)
+        result = work.look(basis, tuple(reads), loaded, progress=progress, context=context)
+    lines = risk_lines(result)
+    if html is not None:
+        from anpr_share.reports.risk_page import page
+
+        new_file(html, [page(result).encode("utf-8")])
+        lines += ["", f"wrote {near(html)}: open it in a browser, or print it"]
+    return Outcome(result, lines=lines, answer=not result.over_ceiling)

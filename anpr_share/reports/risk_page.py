@@ -158,8 +158,7 @@ def _interval_told(scope: Scope) -> str:
 def _ceiling(result: RiskResult) -> str:
     if result.ceiling is None:
         return _NONE
-    worst = max((scope.curves[0].four.share for _, scope in _scopes(result) if scope.curves), default=0.0)
-    return _ABOVE if worst > float(result.ceiling) else _WITHIN
+    return _ABOVE if result.over_ceiling else _WITHIN
 
 
 def _ceiling_told(result: RiskResult, ceiling: str) -> str:

@@ -202,10 +202,15 @@ class RiskResult:
 
     @property
     def over_ceiling(self) -> bool:
-        """Whether the release passes the agreement's ceiling: with four decimals, as a quality record has it."""
+        """Whether the release is above the agreement's ceiling, and so would be refused."""
         return self.ceiling is not None and above(self.release.curves[0].four.share, self.ceiling)
 
 
+def rounded(share: float) -> Decimal:
+    """A share with four decimals, as a quality record has it."""
+    return Decimal(share).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
 def above(share: float, ceiling: str) -> bool:
-    """Whether a share is above a decimal text, with four decimals."""
-    return Decimal(share).quantize(Decimal("0.0001"), ROUND_HALF_UP) > Decimal(ceiling)
+    """Whether a share, rounded, is above a ceiling, a decimal text."""
+    return rounded(share) > Decimal(ceiling)

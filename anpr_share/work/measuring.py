@@ -6,10 +6,10 @@ the agreement's ceiling a bundle is neither exported, before anything of it is p
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 from anpr_share.errors import PolicyError
+from anpr_share.risk.figures import above, rounded
 from anpr_share.words import percent
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ def require_below_ceiling(figures: Mapping[str, str] | None, agreement: Agreemen
             step=step,
             hint="ask the force to export the days anew with this version of anpr-share",
         )
-    share = max(Decimal(figures[name]) for name in ("unicity4", "known4") if name in figures)
-    if share > Decimal(ceiling):
+    share = max(float(figures[name]) for name in ("unicity4", "known4") if name in figures)
+    if above(share, ceiling):
         raise PolicyError(
-            f"four reads would single out {percent(float(share))} of the vehicles, and the agreement allows "
+            f"four reads would single out {percent(share)} of the vehicles, and the agreement allows "
             f"{percent(float(ceiling))}",
             step=step,
-            hint="agree on coarser times, fewer columns or a sample: anpr-share risk shows what each would give",
+            hint="agree on coarser times or fewer columns: anpr-share risk shows what each would give",
         )
 
 
 def _text(share: float) -> str:
-    return str(Decimal(share).quantize(Decimal("0.0001"), ROUND_HALF_UP))
+    return str(rounded(share))

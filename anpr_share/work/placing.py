@@ -70,4 +70,4 @@ def release_cameras(
     tally.rows_out = kept.frame.height
     require_few(kept.frame, "cameras")
     notes = (COARSER,) if kept.figures.coarser else ()
-    return Released(kept.frame.select(terms.columns).sort(terms.columns), tally, extract.paths, notes)
+    return Released(kept.frame.select(terms.columns).sort(terms.columns), tally, extract.paths, notes, kept.figures)

@@ -36,7 +36,7 @@ from anpr_share.risk.scopes import and_coarser, coarsened, measured, numbered, s
 from anpr_share.risk.unicity import draw
 from anpr_share.site import holdings
 from anpr_share.words import count
-from anpr_share.work import accounting, agreements
+from anpr_share.work import accounting, agreements, placing
 from anpr_share.work.minimising import open_reads, reads_pipeline
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ def of_site(site: OpenSite, identifier: str) -> Basis:
     bundles = holdings.bundles(site.db, site.vault, direction="exported", agreement=agreement.id)
     exported = tuple(_days(item) for item in bundles)
     return Basis(agreement, key, site.identity.site, site.reading(), exported)
+
+
+def context_of(basis: Basis, cameras: tuple[str, ...], profile: Profile) -> Context:
+    """What the k rule would make of a force's cameras. Raises as an export of them does."""
+    found = placing.release_cameras(cameras, profile, basis.agreement, basis.key, basis.site).context
+    assert found is not None
+    return found
 
 
 def _days(bundle: holdings.Bundle) -> frozenset[date]:

@@ -16,6 +16,7 @@ from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.documents.manifest import LIMITS
 from anpr_share.errors import InputError, PolicyError, UsageError
 from anpr_share.pseudonyms import LinkageKey
+from anpr_share.risk.figures import Context
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
 from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
@@ -26,14 +27,15 @@ from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read, and ``notes`` go
-    into the quality record.
+    """A table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read, ``notes`` go into
+    the quality record, and ``context`` says what the k rule made of cameras.
     """
 
     frame: pl.DataFrame
     tally: Tally
     paths: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    context: Context | None = None
 
 
 def release_targets(

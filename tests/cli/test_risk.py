@@ -184,3 +184,33 @@ def test_a_real_week_is_looked_at_without_a_value(tmp_path: Path, temporary: Pat
     assert result["release"]["reads"] > 10_000
     assert result["release"]["curves"][0]["curve"][3]["known"]["share"] > 0.9
     assert done.out.splitlines()[0].startswith("4 reads are enough to single out ")
+
+
+def test_the_page_is_a_new_file(made_up: Path, tmp_path: Path, temporary: Path) -> None:
+    page = tmp_path / "risk.html"
+    done = risk(made_up, "--html", page)
+
+    assert done.code == 0
+    assert done.out.endswith("risk.html: open it in a browser, or print it\n")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert f"{WEEK.plates:,}" in text
+    again = risk(made_up, "--html", page)
+    assert (again.code, page.read_text(encoding="utf-8")) == (6, text)
+
+
+def test_the_context_of_cameras_is_told_as_the_k_rule_leaves_it(made_up: Path, tmp_path: Path, temporary: Path) -> None:
+    cameras = tmp_path / "cameras.csv"
+    rows = [f"SITE-{n},fixed,{'a-road' if n < 14 else 'motorway'}," for n in range(15)]
+    cameras.write_text("camera,kind,road_class,area_type\n" + "".join(f"{row}\n" for row in rows), encoding="utf-8")
+    given = ("--cameras", cameras, "--cameras-profile", "plain-cameras")
+
+    done = risk(made_up, *given)
+
+    assert done.code == 0
+    assert "context of 15 cameras, so that 2 or more are alike:" in done.out
+    assert "  2 combinations in the extract; 1 camera in rare ones" in done.out
+    assert risk(made_up, *given, "--json").result["context"]["rare"] == 1
+    alone = risk(made_up, "--cameras", cameras)
+    assert alone.code == 2
+    assert "go together" in alone.err
