@@ -60,11 +60,9 @@ def export_lines(result: ExportResult) -> list[Line]:
 
 
 def _risk_line(risk: Mapping[str, str]) -> str:
-    low, high, share = (float(risk[name]) for name in ("low4", "high4", "unicity4"))
-    return (
-        f"risk: four reads single out {percent(max(share, float(risk.get('known4', '0'))))} of the vehicles "
-        f"({percent(low)} to {percent(high)}); it is in the bundle's quality record"
-    )
+    share, known = float(risk["unicity4"]), float(risk.get("known4", "0"))
+    more = f", and {percent(known)} of those seen so often" if known > share else ""
+    return f"risk: four reads single out {percent(share)} of the vehicles{more}; so the quality record says"
 
 
 def account(table: TableQuality) -> list[tuple[str | int, ...]]:

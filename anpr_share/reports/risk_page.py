@@ -121,37 +121,43 @@ def _sample(sample: str) -> str:
     return "every vehicle" if sample in {"", "1"} else f"{sample} of vehicles"
 
 
-def _estimate(scope: Scope) -> tuple[Estimate, str] | None:
-    """The share that `Unicity.four` goes by, and of which vehicles it is; None if there is nothing to measure."""
+def _four(scope: Scope) -> Identified | None:
+    """What four points give away at the agreed resolution; None if there is nothing to measure."""
     found = next((item for unicity in scope.curves[:1] for item in unicity.curve if item.points == 4), None)
+    return found if found is not None and found.vehicles.of else None
+
+
+def _shares(scope: Scope) -> str:
+    """The share of all vehicles, and of those that are known so well, if that is greater."""
+    found = _four(scope)
     if found is None:
-        return None
-    if found.known is not None and found.known.share > found.vehicles.share:
-        return found.known, "of which at least four are in the data"
-    return found.vehicles, "in the data"
-
-
-def _four(scope: Scope) -> str:
-    found = _estimate(scope)
-    return "not measured" if found is None else percent(found[0].share)
+        return "not measured"
+    more = found.known is not None and found.known.share > found.vehicles.share
+    told = f"{percent(found.vehicles.share)} of vehicles"
+    return f"{told}, and {percent(found.known.share)} of those seen so often" if more and found.known else told
 
 
 def _headline(result: RiskResult) -> str:
-    found = _estimate(result.release)
-    if found is None or not found[0].of:
+    if _four(result.release) is None:
         return "there is no vehicle to release, so nothing was measured"
-    return f"four {_what(result)} that somebody knows of a vehicle identify {percent(found[0].share)} of vehicles"
+    return f"four {_what(result)} that somebody knows of a vehicle identify {_shares(result.release)}"
 
 
 def _interval_told(scope: Scope) -> str:
-    found = _estimate(scope)
-    if found is None or not found[0].of:
+    found = _four(scope)
+    if found is None:
         return ""
-    estimate, which = found
+    shares = [
+        ("of all", found.vehicles),
+        *([("of those with four points or more", found.known)] if found.known else []),
+    ]
+    told = "; ".join(
+        f"{which}, {percent(item.low)} to {percent(item.high)}, from {count(item.of, 'vehicle')} looked at"
+        for which, item in shares
+    )
     return (
-        f"Of vehicles {which}; 95% confidence: {percent(estimate.low)} to {percent(estimate.high)}, from "
-        f"{count(estimate.of, 'vehicle')} looked at. Whoever knows so much of a vehicle finds it among the tokens, "
-        "and with it everywhere else that it was seen."
+        f"With 95% confidence: {told}. Whoever knows so much of a vehicle finds it among the tokens, and with it "
+        "everywhere else that it was seen."
     )
 
 
@@ -162,7 +168,7 @@ def _ceiling(result: RiskResult) -> str:
 
 
 def _ceiling_told(result: RiskResult, ceiling: str) -> str:
-    shares = "; ".join(f"{title}, four points identify {_four(scope)}" for title, scope in _scopes(result))
+    shares = "; ".join(f"{title}, four points identify {_shares(scope)}" for title, scope in _scopes(result))
     if result.ceiling is None:
         return f"The agreement sets no ceiling above which export would refuse: {shares}."
     refused = " Above the ceiling, export refuses." if ceiling == _ABOVE else ""
