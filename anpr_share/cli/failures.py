@@ -149,7 +149,8 @@ def _several(parameters: list[Any]) -> str | None:
         return None
     # An IDENTITY is one file; only where it says FILE may it be a pattern.
     quoted = "put a pattern in quotes, or " if any(item.metavar == "FILE" for item in repeated) else ""
-    return f"{quoted}repeat {' or '.join(item.opts[0] for item in repeated)}"
+    *names, last = (item.opts[0] for item in repeated)
+    return f"{quoted}repeat {' or '.join([', '.join(names), last] if names else [last])}"
 
 
 def _perhaps(near: list[str]) -> str | None:

@@ -261,7 +261,7 @@ def test_wrong_usage_is_exit_code_2_and_repeats_no_value(
     [
         (
             "export --request r --profile p -o o --reads 1.csv 2.csv",
-            "put a pattern in quotes, or repeat --reads or --targets",
+            "put a pattern in quotes, or repeat --reads, --targets or --cameras",
         ),
         ("agreement draft --party a.json b.json", "repeat --party"),
         ("status x", "run: anpr-share status --help"),
