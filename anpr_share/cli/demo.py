@@ -105,6 +105,21 @@ def _tell(show: _Show) -> None:
     first, last = _window(show.today)
     show.story(
         1,
+        "Before anything else a force asks whether there is anything to find. In 2019 that was found out last: no "
+        "vehicle of a conviction was left in the reads. The report counts exactly, for use in the force; the page may "
+        "be shared.",
+    )
+    _make_extracts(first)
+    show.run(
+        *("feasibility", "--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets"),
+        *("--reads", "lancashire-reads.csv", "--reads-profile", "lancashire-reads.toml"),
+        *("--html", "feasibility.html"),
+        into="feasibility.txt",
+    )
+    terminal.show(_beginning("feasibility.txt"))
+
+    show.story(
+        2,
         "Two police forces and a university each make a site: its keys, its log, its identity. The keys of a site are "
         "locked by its passphrase, which here is in a file.",
     )
@@ -115,9 +130,10 @@ def _tell(show: _Show) -> None:
     show.run("init", "university", "--role", "university", "--name", "University of the North")
 
     show.story(
-        2,
-        "They agree on what may be shared: columns, exactness, how long. Each is shown the terms and everybody's "
-        "fingerprint, and signs the same document. (The others' terms are left out here by --quiet.)",
+        3,
+        "They agree on what may be shared: columns, exactness, how long; how identifying that would be is measured "
+        "first. Each is shown the terms and everybody's fingerprint, and signs the same document. (The others' terms "
+        "are left out here by --quiet.)",
     )
     parties = [
         word for site in ("lancashire", "yorkshire", "university") for word in ("--party", f"{site}/identity.json")
@@ -125,6 +141,12 @@ def _tell(show: _Show) -> None:
     show.run("agreement", "draft", *parties, into="draft.toml")
     _fill_in("draft.toml")
     terminal.show(["(somebody fills in the draft: its id, title, purpose, legal basis)"])
+    show.run(
+        *("risk", "--reads", "lancashire-reads.csv", "--profile", "lancashire-reads.toml"),
+        *("--agreement", "draft.toml", "--html", "risk.html"),
+        into="risk.txt",
+    )
+    terminal.show(_beginning("risk.txt"))
     show.run("--site", "lancashire", "agreement", "sign", "draft.toml", "-o", "signed-1.json", "--yes")
     show.run("--site", "yorkshire", "--quiet", "agreement", "sign", "signed-1.json", "-o", "signed-2.json", "--yes")
     show.run("--site", "university", "--quiet", "agreement", "sign", "signed-2.json", "-o", "agreement.json", "--yes")
@@ -132,13 +154,13 @@ def _tell(show: _Show) -> None:
         show.run("--site", site, "agreement", "accept", "agreement.json")
 
     show.story(
-        3,
+        4,
         "The first force has made the key that plates are hashed with. The other gets it, sealed to it alone. The "
         "university never does: without the key, a hash says nothing about a plate.",
     )
     show.run("--site", "yorkshire", "key", "accept", f"lancashire/outbox/slavery-2026-1-{YORKS}.keyshare.json")
 
-    show.story(4, f"The university asks each force for a week, {first} to {last}, with a key that is used once.")
+    show.story(5, f"The university asks each force for a week, {first} to {last}, with a key that is used once.")
     for site, force in (("lancashire", LANCS), ("yorkshire", YORKS)):
         show.run(
             *("--site", "university", "request", "slavery-2026", "--to", force),
@@ -146,17 +168,16 @@ def _tell(show: _Show) -> None:
         )
 
     show.story(
-        5,
+        6,
         "Each force has an extract of its own system, messy as they are: misread and missing plates, stray spaces, "
         "an hour that the clocks showed twice. It is checked; a report names rules and row numbers, never a plate.",
     )
-    _make_extracts(first)
     show.run(
         *("check", "lancashire-reads.csv", "--profile", "lancashire-reads.toml", "--rejects", "rejects.csv"), code=1
     )
 
     show.story(
-        6,
+        7,
         "Each force exports a bundle: only what was agreed, hashed, a key for each day, signed and sealed. The first "
         "also tells what sort of place its cameras stand at: coarsely, so that ten are alike.",
     )
@@ -177,13 +198,13 @@ def _tell(show: _Show) -> None:
         *("-o", "yorkshire.anpr.zip"),
     )
 
-    show.story(7, "Anyone may look at what a bundle says of itself. One changed byte, and it is refused.")
+    show.story(8, "Anyone may look at what a bundle says of itself. One changed byte, and it is refused.")
     show.run("inspect", "lancashire.anpr.zip")
     _change_one_byte("lancashire.anpr.zip", "tampered.anpr.zip")
     show.run("--site", "university", "load", "tampered.anpr.zip", code=3)
 
     show.story(
-        8,
+        9,
         "The university verifies and loads. Every day is encrypted anew under its own keys, and the one-time key is "
         "destroyed: the bundle files, wherever copies of them lie, are dead from now on. Each load gives a receipt.",
     )
@@ -192,7 +213,7 @@ def _tell(show: _Show) -> None:
         show.run("--site", site, "receipt", "accept", f"receipt-{site}.json")
 
     show.story(
-        9,
+        10,
         "The researcher links reads of both forces to the targets, on the command line and in Python. Every look is "
         "logged with its purpose.",
     )
@@ -203,21 +224,21 @@ def _tell(show: _Show) -> None:
     terminal.show(["", terminal.Verbatim(f"$ {_python()} scan.py"), terminal.Verbatim(_SCAN)])
     _scan(show)
 
-    show.story(10, "What is held, and what happened. The refusal is in the log, and in the university's next receipt.")
+    show.story(11, "What is held, and what happened. The refusal is in the log, and in the university's next receipt.")
     show.run("--site", "university", "status")
     show.run("--site", "university", "receipt", "create", "--to", LANCS, "-o", "receipt-refusal.json")
     show.run("--site", "university", "ledger", "show")
     show.run("--site", "university", "ledger", "verify")
 
     show.story(
-        11,
+        12,
         "Every night each site destroys what has expired, without a passphrase. Nothing has yet: in a year a day goes "
         "each night.",
     )
     show.run("--site", "university", "purge")
 
     show.story(
-        12,
+        13,
         "The data protection officers hold all three sites against one another and against the signed agreement. Of "
         "one site they have only the ledger that it exported. audit.html is the same as a page for a screen or paper.",
     )
@@ -289,6 +310,12 @@ def _scan(show: _Show) -> None:
         )
         found = counted.sort("source", "day").collect()
     terminal.table(terminal.Table(found.columns, [[row[0], str(row[1]), row[2], row[3]] for row in found.iter_rows()]))
+
+
+def _beginning(name: str) -> list[str]:
+    """What a report says first, up to its first empty line."""
+    report = Path(name).read_text(encoding="utf-8")
+    return [*report.partition("\n\n")[0].splitlines(), f"(… and {report.count(chr(10))} lines in all, in {name})"]
 
 
 def _linked(name: str) -> str:

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Final
 from anpr_share import __version__
 from anpr_share.reports.charts import Axis, Chart, Line, Point, chart
 from anpr_share.reports.html import brief_percent, environment, percent
-from anpr_share.risk.figures import MOST_POINTS, Choice, Context, Estimate, RiskResult, Scope, Unicity, Volume
+from anpr_share.risk.figures import (
+    MOST_POINTS,
+    Choice,
+    Context,
+    Estimate,
+    Identified,
+    RiskResult,
+    Scope,
+    Unicity,
+    Volume,
+)
 from anpr_share.words import count
 
 if TYPE_CHECKING:
