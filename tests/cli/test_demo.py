@@ -43,8 +43,8 @@ def test_every_command_of_the_story_is_shown_and_every_count_adds_up(told: tuple
     _, said, _ = told
     shown = re.findall(r"^\$ anpr-share (?:--site \S+ )?(?:--quiet )?(\S+)", said, re.MULTILINE)
     assert shown == (
-        ["init"] * 3
-        + ["agreement"] * 7
+        ["feasibility", *["init"] * 3, "agreement", "risk"]
+        + ["agreement"] * 6
         + ["key", "request", "request", "check", "export", "export", "inspect", "load"]
         + ["load", "receipt"] * 2
         + ["link", "status", "receipt", "ledger", "ledger", "purge", "ledger", "audit"]
@@ -70,6 +70,9 @@ def test_it_leaves_three_sites_to_go_on_with(told: tuple[Path, str, float]) -> N
             assert site.ledger.verify(site.identity.signing, site.identity.site).ok
     assert LIMITS.parts > len(list((root / "university" / "store").rglob("*.parquet"))) > DAYS
     assert (root / "linked.csv").read_text(encoding="utf-8").count("\n") > 100
+    assert (root / "feasibility.txt").read_text(encoding="utf-8").startswith("verdict: ")
+    assert (root / "risk.txt").read_text(encoding="utf-8").startswith("4 reads are enough to single out ")
+    assert all((root / name).is_file() for name in ("feasibility.html", "risk.html"))
 
 
 def test_the_readmes_python_runs_where_it_ended(told: tuple[Path, str, float], monkeypatch: pytest.MonkeyPatch) -> None:
