@@ -5,7 +5,7 @@ all.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -23,16 +23,10 @@ from anpr_share.vrm import FAMILIES
 from anpr_share.work import reading
 from anpr_share.work.measuring import disclosure_risk, require_below_ceiling
 from anpr_share.work.minimising import ReadsPipeline
-from tests.support.exchange import DAYS, World, settled, silent
+from tests.support.exchange import DAYS, World, silent
 from tests.support.exchange import refused as bundle_refused
 from tests.support.exports import export, refused, written
 from tests.unit.test_work_minimising import ALL, pipeline, released, scenario
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with settled(tmp_path / "sites") as made:
-        yield made
 
 
 def brute(rows: pl.DataFrame, known: int) -> float:
