@@ -47,19 +47,15 @@ def feasibility(
     use inside the force; what may be shared is in the files. Only --share needs a site. Exit code 1 if the answer is
     to stop.
     """
-    from anpr_share.errors import UsageError
+    from anpr_share.cli.parsing import given, if_given
     from anpr_share.reports.feasibility import feasibility_lines
     from anpr_share.reports.terminal import near
     from anpr_share.site.files import new_file
-    from anpr_share.tables.profile import load_profile
-    from anpr_share.work.feasibility import Source, check
+    from anpr_share.work.feasibility import check
 
-    if (not reads) != (reads_profile is None):
-        raise UsageError("--reads and --reads-profile go together", hint="give both, or neither")
-    given = Source(tuple(targets), load_profile(targets_profile))
-    seen = None if reads_profile is None else Source(tuple(reads or ()), load_profile(reads_profile))
+    log, seen = given(targets, targets_profile), if_given("reads", reads, reads_profile)
     with invocation.progress() as progress:
-        result = check(given, seen, now=invocation.clock(), progress=progress)
+        result = check(log, seen, now=invocation.clock(), progress=progress)
     lines = feasibility_lines(result)
     if share is not None:
         lines += ["", *share_result(invocation, result, share)]

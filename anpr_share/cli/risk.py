@@ -42,17 +42,13 @@ def risk(
     Counts and shares of the reads as the agreement would let them out, and never a value. Needs a site only for an
     agreement by its id: then what was exported under it counts too. Exit code 1 if the agreement's ceiling is passed.
     """
-    from anpr_share.errors import UsageError
+    from anpr_share.cli.parsing import given, if_given
     from anpr_share.reports.risk import risk_lines
     from anpr_share.reports.terminal import near
     from anpr_share.site.files import new_file
-    from anpr_share.tables.profile import load_profile
     from anpr_share.work import risk as work
 
-    if (not cameras) != (cameras_profile is None):
-        raise UsageError("--cameras and --cameras-profile go together", hint="give both, or neither")
-    loaded = load_profile(profile)
-    places = None if cameras_profile is None else load_profile(cameras_profile)
+    source, register = given(reads, profile), if_given("cameras", cameras, cameras_profile)
     file = Path(agreement)
     if file.is_file() or not is_identifier(agreement):
         basis = work.of_file(document(file), invocation.clock())
@@ -60,8 +56,7 @@ def risk(
         with opened(invocation) as site:
             basis = work.of_site(site, agreement)
     with invocation.progress() as progress:
-        context = None if places is None else work.context_of(basis, tuple(cameras or ()), places)
-        result = work.look(basis, tuple(reads), loaded, progress=progress, context=context)
+        result = work.look(basis, source, register, progress=progress)
     lines = risk_lines(result)
     if html is not None:
         from anpr_share.reports.risk_page import page

@@ -7,7 +7,6 @@ and so are reads. Memory is bounded by the targets and by the number of distinct
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
-from anpr_share.errors import InputError, UsageError
+from anpr_share.errors import InputError
 from anpr_share.feasibility import base_rate, funnel, race, verdict
 from anpr_share.feasibility.figures import FeasibilityResult, Settings
 from anpr_share.tables.checks import (
@@ -30,7 +29,7 @@ from anpr_share.tables.checks import (
     split_plates,
     vrm_cells,
 )
-from anpr_share.tables.extract import open_extract
+from anpr_share.tables.extract import Input, open_extract, require_table
 from anpr_share.tables.profile import TargetsProfile
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import canonicalise_series
@@ -50,15 +49,7 @@ MERGED_AT = 1 << 22
 """Vehicles that may wait to be merged with those seen before: merging after each batch would cost more than reading."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Files, or patterns of files, and the profile that they are read with."""
-
-    paths: tuple[str, ...]
-    profile: Profile
-
-
-def check(targets: Source, reads: Source | None, *, now: datetime, progress: Progress) -> FeasibilityResult:
+def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progress) -> FeasibilityResult:
     """Take the targets of an extract through the steps of their profile.
 
     Raises:
@@ -68,15 +59,10 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
         StorageError: a file cannot be read.
     """
     profile = targets.profile
-    if not isinstance(profile, TargetsProfile):
-        raise UsageError(
-            f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"
-        )
-    if reads is not None and reads.profile.table != "reads":
-        raise UsageError(
-            f"the profile of the reads is for {reads.profile.table}",
-            hint="targets have options of their own: --targets",
-        )
+    require_table(profile, "targets")
+    assert isinstance(profile, TargetsProfile)
+    if reads is not None:
+        require_table(reads.profile, "reads")
     asked = profile.feasibility
     limit, zone = periods.Duration.parse(asked.retention), ZoneInfo(asked.timezone)
     window = periods.Window(periods.oldest_kept(now, limit, zone), periods.day_of(now, zone))

@@ -14,11 +14,11 @@ import polars as pl
 
 from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.documents.manifest import LIMITS
-from anpr_share.errors import InputError, PolicyError, UsageError
+from anpr_share.errors import InputError, PolicyError
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.risk.figures import Context
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
-from anpr_share.tables.extract import open_extract
+from anpr_share.tables.extract import open_extract, require_table
 from anpr_share.tables.profile import Profile
 from anpr_share.tables.schema import DATES
 from anpr_share.token_tables import PlateTable
@@ -87,11 +87,7 @@ def require_agreed(agreement: Agreement, profile: Profile, table: str) -> None:
             f"the agreement {agreement.id} has no {table}, so none may leave",
             hint=f"leave out --{table} and --{table}-profile",
         )
-    if profile.table != table:
-        raise UsageError(
-            f"the profile of the {table} is for {profile.table}",
-            hint=f"{profile.table} have options of their own: --{profile.table}",
-        )
+    require_table(profile, table)
 
 
 def require_few(frame: pl.DataFrame, table: str) -> None:

@@ -12,10 +12,11 @@ from anpr_share.errors import InputError, UsageError
 from anpr_share.feasibility.figures import FeasibilityResult
 from anpr_share.feasibility.race import LONGEST
 from anpr_share.tables import blocks
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile
 from anpr_share.vrm import canonicalise_series
 from anpr_share.work import feasibility
-from anpr_share.work.feasibility import Source, check, numbers
+from anpr_share.work.feasibility import check, numbers
 from tests.support.exchange import silent
 
 NOW = datetime(2026, 10, 20, 9, tzinfo=UTC)
@@ -72,15 +73,15 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def targets(folder: Path, rows: str = PLANTED, profile: str = TARGETS) -> Source:
-    return Source((write(folder / "targets.csv", HEADER + rows),), parse_profile(profile))
+def targets(folder: Path, rows: str = PLANTED, profile: str = TARGETS) -> Input:
+    return Input((write(folder / "targets.csv", HEADER + rows),), parse_profile(profile))
 
 
-def reads(folder: Path, rows: str = SEEN) -> Source:
-    return Source((write(folder / "reads.csv", READS_HEADER + rows),), load_profile("plain-reads"))
+def reads(folder: Path, rows: str = SEEN) -> Input:
+    return Input((write(folder / "reads.csv", READS_HEADER + rows),), load_profile("plain-reads"))
 
 
-def looked_at(given: Source, seen: Source | None = None, now: datetime = NOW) -> FeasibilityResult:
+def looked_at(given: Input, seen: Input | None = None, now: datetime = NOW) -> FeasibilityResult:
     return check(given, seen, now=now, progress=silent)
 
 
@@ -131,7 +132,7 @@ def test_files_batches_and_spellings_make_no_difference(tmp_path: Path, monkeypa
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
     monkeypatch.setattr(feasibility, "MERGED_AT", 1)
 
-    split = looked_at(Source(tuple(parts), parse_profile(TARGETS)), Source(tuple(several), load_profile("plain-reads")))
+    split = looked_at(Input(tuple(parts), parse_profile(TARGETS)), Input(tuple(several), load_profile("plain-reads")))
 
     assert split == whole
 
@@ -142,8 +143,8 @@ def test_an_extract_in_parquet_is_the_same(tmp_path: Path) -> None:
         pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False).write_parquet(tmp_path / f"{name}.parquet")
 
     packed = looked_at(
-        Source((str(tmp_path / "targets.parquet"),), parse_profile(TARGETS)),
-        Source((str(tmp_path / "reads.parquet"),), load_profile("plain-reads")),
+        Input((str(tmp_path / "targets.parquet"),), parse_profile(TARGETS)),
+        Input((str(tmp_path / "reads.parquet"),), load_profile("plain-reads")),
     )
 
     assert packed == whole
@@ -196,7 +197,7 @@ def test_a_profile_for_another_table_is_refused(tmp_path: Path, given: str | Non
     profile = first.profile if given is None else load_profile(given)
 
     with pytest.raises(UsageError, match=message):
-        looked_at(Source(first.paths, profile), Source(reads(tmp_path).paths, load_profile(seen)))
+        looked_at(Input(first.paths, profile), Input(reads(tmp_path).paths, load_profile(seen)))
 
 
 def test_reads_of_which_none_passes_are_refused_for_a_verdict_on_them_would_be_wrong(tmp_path: Path) -> None:

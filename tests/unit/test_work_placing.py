@@ -13,6 +13,7 @@ from anpr_share.errors import AnprShareError, InputError, PolicyError, UsageErro
 from anpr_share.site import holdings, records
 from anpr_share.synthetic import Scenario, write_cameras_csv
 from anpr_share.synthetic import cameras as made_up
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile, profile_text
 from anpr_share.wording import may_identify
 from anpr_share.work import accounting, agreements, exporting, pseudonymising
@@ -118,9 +119,9 @@ def test_a_camera_of_three_parts_is_the_one_of_the_reads_too(agreed: World, tmp_
     exporting.export(
         agreed.lancs,
         agreed.request(agreement=PLACED),
-        exporting.Input((str(reads),), parse_profile(whole)),
+        Input((str(reads),), parse_profile(whole)),
         out,
-        cameras=exporting.Input((str(cameras),), parse_profile(profile)),
+        cameras=Input((str(cameras),), parse_profile(profile)),
         progress=silent,
     )
 

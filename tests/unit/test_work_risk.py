@@ -18,6 +18,7 @@ from anpr_share.parquet import write_part
 from anpr_share.periods import Now
 from anpr_share.risk.figures import RiskResult
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile
 from anpr_share.work import minimising, risk
 from tests.support.exchange import AGREEMENT, DAYS, LANCS, NOW, READS, WYP, Read, World, reads_input, silent
@@ -36,7 +37,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def look(world: World, reads: Sequence[Read] = READS, basis: risk.Basis | None = None, **options: Any) -> RiskResult:
     source = reads_input(world.free("reads.csv"), reads)
     basis = basis or risk.of_site(world.lancs, AGREEMENT)
-    return risk.look(basis, source.paths, source.profile, progress=silent, per_second=1e6, **options)
+    return risk.look(basis, source, progress=silent, per_second=1e6, **options)
 
 
 def by_file(world: World, **changes: object) -> risk.Basis:
@@ -78,7 +79,7 @@ def test_a_sample_has_the_very_vehicles_that_an_export_has(world: World, tempora
     basis = risk.of_site(world.lancs, "half")
     source = reads_input(world.free("reads.csv"), reads)
 
-    rows, notes = risk._released(basis, source.paths, source.profile, tmp_path, silent, 1_000)
+    rows, notes = risk._released(basis, source, tmp_path, silent, 1_000)
 
     assert set(rows["vehicle"].to_list()) == {int(token[:16], 16) for token in tokens}
     assert 150 < len(tokens) < 250
@@ -261,7 +262,7 @@ def test_only_a_force_with_the_key_looks_by_id(world: World) -> None:
 
 def test_targets_are_not_reads(world: World) -> None:
     with pytest.raises(UsageError, match="is for targets"):
-        risk.look(by_file(world), ("nothing.csv",), load_profile("plain-targets"), progress=silent)
+        risk.look(by_file(world), Input(("nothing.csv",), load_profile("plain-targets")), progress=silent)
 
 
 def test_a_made_up_week_is_as_crowded_as_it_was_made(world: World, temporary: Path, tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_a_made_up_week_is_as_crowded_as_it_was_made(world: World, temporary: Pa
     write_reads_csv(path, scenario)
     profile.write_text(PLAIN_PROFILE, encoding="utf-8")
 
-    found = risk.look(by_file(world), (str(path),), parse_profile(PLAIN_PROFILE), progress=silent).release
+    found = risk.look(by_file(world), Input((str(path),), parse_profile(PLAIN_PROFILE)), progress=silent).release
 
     assert (found.days, found.cameras, found.vehicles) == (7, 20, scenario.plates)
     assert found.reads == scenario.rows - scenario.unreadable
