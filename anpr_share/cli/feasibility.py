@@ -1,14 +1,18 @@
-"""The command ``feasibility``: is there anything to find? And ``feasibility combine``: in several forces together?"""
+"""The commands ``feasibility``, is there anything to find?, and ``feasibility combine``, in several forces together?"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command, command_with_more
-from anpr_share.cli.feasibility_sharing import combine, share_result
+from anpr_share.cli.opening import document, has_site, opened
+
+if TYPE_CHECKING:
+    from anpr_share.feasibility.figures import Shared
+    from anpr_share.reports.terminal import Line
 
 
 def register(program: typer.Typer) -> None:
@@ -48,6 +52,7 @@ def feasibility(
     to stop.
     """
     from anpr_share.cli.parsing import given, if_given
+    from anpr_share.feasibility.suppression import suppress
     from anpr_share.reports.feasibility import feasibility_lines
     from anpr_share.reports.terminal import near
     from anpr_share.site.files import new_file
@@ -56,13 +61,44 @@ def feasibility(
     log, seen = given(targets, targets_profile), if_given("reads", reads, reads_profile)
     with invocation.progress() as progress:
         result = check(log, seen, now=invocation.clock(), progress=progress)
-    lines = feasibility_lines(result)
-    if share is not None:
-        lines += ["", *share_result(invocation, result, share)]
+    lines, shared = feasibility_lines(result), suppress(result)
     if html is not None:
-        from anpr_share.feasibility.suppression import suppress
         from anpr_share.reports.feasibility_page import page
 
-        new_file(html, [page(suppress(result)).encode("utf-8")])
+        new_file(html, [page(shared).encode("utf-8")])
         lines += ["", f"wrote {near(html)}: open it in a browser, or print it; it holds no small count"]
+    # Last, because it is logged, and counted by whoever shares again.
+    if share is not None:
+        lines += ["", *share_result(invocation, shared, share)]
     return Outcome(result, lines=lines, answer=result.verdict.code != "stop")
+
+
+def share_result(invocation: Invocation, shared: Shared, out: Path) -> list[Line]:
+    """Sign what may be shared with the key of this call's site, write it to a new file, and say so."""
+    from anpr_share.reports.feasibility_combined import share_lines
+    from anpr_share.work import feasibility_sharing
+
+    with opened(invocation) as site:
+        return share_lines(feasibility_sharing.share(site, shared, out), shared)
+
+
+def combine(
+    invocation: Invocation,
+    *,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Forces' summaries, of --share: two or more.")],
+) -> Outcome:
+    """Add up what several forces have shared.
+
+    Checks each signature; at a site also says which forces are known. Needs no passphrase. Exit code 1 if the answer
+    is to stop.
+    """
+    from anpr_share.reports.feasibility_combined import combine_lines
+    from anpr_share.work import feasibility_sharing
+
+    documents = [document(path) for path in files]
+    if has_site(invocation):
+        with opened(invocation, unlock=False) as site:
+            result = feasibility_sharing.combine(documents, site)
+    else:
+        result = feasibility_sharing.combine(documents)
+    return Outcome(result, lines=combine_lines(result), answer=result.combined.code != "stop")

@@ -213,6 +213,8 @@ def test_forces_share_and_anyone_adds_up(
         for site, path in shared.items():
             assert world.cli(site, *typed(files), "--share", path) == 0
         assert world.cli(LANCS, *typed(files), "--share", shared[LANCS]) == 6
+        taken = ("--html", shared[LANCS], "--share", tmp_path / "too-late.json")
+        assert world.cli(LANCS, *typed(files), *taken) == 6
         assert world.events(LANCS).count("feasibility-shared") == 1
         assert world.told(UNI, *typed(files), "--share", tmp_path / "uni.json")[0] == 4
         capsys.readouterr()
