@@ -50,23 +50,34 @@ def feasibility(
     from anpr_share.errors import UsageError
     from anpr_share.reports.feasibility import feasibility_lines
     from anpr_share.reports.terminal import near
-    from anpr_share.site.files import new_file
+    from anpr_share.site.files import new_file, require_free
     from anpr_share.tables.profile import load_profile
     from anpr_share.work.feasibility import Source, check
 
     if (not reads) != (reads_profile is None):
         raise UsageError("--reads and --reads-profile go together", hint="give both, or neither")
+    if html is not None:
+        if html == share:
+            raise UsageError("--html and --share name one file", hint="they write two: give each a name of its own")
+        require_free(html)
     given = Source(tuple(targets), load_profile(targets_profile))
     seen = None if reads_profile is None else Source(tuple(reads or ()), load_profile(reads_profile))
     with invocation.progress() as progress:
         result = check(given, seen, now=invocation.clock(), progress=progress)
     lines = feasibility_lines(result)
-    if share is not None:
-        lines += ["", *share_result(invocation, result, share)]
     if html is not None:
         from anpr_share.feasibility.suppression import suppress
         from anpr_share.reports.feasibility_page import page
 
         new_file(html, [page(suppress(result)).encode("utf-8")])
+    # Last, for a summary that was signed is in the ledger, and no site should make two.
+    if share is not None:
+        try:
+            lines += ["", *share_result(invocation, result, share)]
+        except BaseException:
+            if html is not None:
+                html.unlink(missing_ok=True)
+            raise
+    if html is not None:
         lines += ["", f"wrote {near(html)}: open it in a browser, or print it; it holds no small count"]
     return Outcome(result, lines=lines, answer=result.verdict.code != "stop")

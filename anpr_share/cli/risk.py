@@ -45,12 +45,14 @@ def risk(
     from anpr_share.errors import UsageError
     from anpr_share.reports.risk import risk_lines
     from anpr_share.reports.terminal import near
-    from anpr_share.site.files import new_file
+    from anpr_share.site.files import new_file, require_free
     from anpr_share.tables.profile import load_profile
     from anpr_share.work import risk as work
 
     if (not cameras) != (cameras_profile is None):
         raise UsageError("--cameras and --cameras-profile go together", hint="give both, or neither")
+    if html is not None:
+        require_free(html)
     loaded = load_profile(profile)
     places = None if cameras_profile is None else load_profile(cameras_profile)
     file = Path(agreement)
