@@ -52,12 +52,17 @@ def feasibility(
     to stop.
     """
     from anpr_share.cli.parsing import given, if_given
+    from anpr_share.errors import UsageError
     from anpr_share.feasibility.suppression import suppress
     from anpr_share.reports.feasibility import feasibility_lines
     from anpr_share.reports.terminal import near
-    from anpr_share.site.files import new_file
+    from anpr_share.site.files import new_file, require_free
     from anpr_share.work.feasibility import check
 
+    if html is not None:
+        if html == share:
+            raise UsageError("--html and --share name one file", hint="they write two: give each a name of its own")
+        require_free(html)
     log, seen = given(targets, targets_profile), if_given("reads", reads, reads_profile)
     with invocation.progress() as progress:
         result = check(log, seen, now=invocation.clock(), progress=progress)
@@ -67,9 +72,14 @@ def feasibility(
 
         new_file(html, [page(shared).encode("utf-8")])
         lines += ["", f"wrote {near(html)}: open it in a browser, or print it; it holds no small count"]
-    # Last, because it is logged, and counted by whoever shares again.
+    # Last, for a summary that was signed is in the ledger, and no site should make two.
     if share is not None:
-        lines += ["", *share_result(invocation, shared, share)]
+        try:
+            lines += ["", *share_result(invocation, shared, share)]
+        except BaseException:
+            if html is not None:
+                html.unlink(missing_ok=True)
+            raise
     return Outcome(result, lines=lines, answer=result.verdict.code != "stop")
 
 

@@ -45,9 +45,11 @@ def risk(
     from anpr_share.cli.parsing import given, if_given
     from anpr_share.reports.risk import risk_lines
     from anpr_share.reports.terminal import near
-    from anpr_share.site.files import new_file
+    from anpr_share.site.files import new_file, require_free
     from anpr_share.work import risk as work
 
+    if html is not None:
+        require_free(html)
     source, register = given(reads, profile), if_given("cameras", cameras, cameras_profile)
     file = Path(agreement)
     if file.is_file() or not is_identifier(agreement):

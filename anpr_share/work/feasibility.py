@@ -144,9 +144,17 @@ def _during(eligible: pl.DataFrame, seen: pl.DataFrame) -> int | None:
     """The vehicles that have a read during an offence of theirs, as linking has it; None if no dates tell."""
     if not {"offence_from", "offence_to"}.issubset(eligible.columns):
         return None
-    joined = eligible.select("vehicle", "offence_from", "offence_to").join(seen, on="vehicle")
-    inside = pl.col("day").is_between(pl.col("offence_from"), pl.col("offence_to"))
-    return joined.filter(inside)["vehicle"].n_unique()
+    offences = eligible.select("vehicle", "offence_from", "offence_to").drop_nulls().unique().sort("offence_from")
+    # Only the first day from its beginning on: one vehicle may be in a million rows, and seen on every day.
+    first = offences.join_asof(
+        seen.sort("day"),
+        left_on="offence_from",
+        right_on="day",
+        by="vehicle",
+        strategy="forward",
+        check_sortedness=False,
+    )
+    return first.filter(pl.col("day") <= pl.col("offence_to"))["vehicle"].n_unique()
 
 
 class Sightings:

@@ -226,6 +226,27 @@ def test_forces_share_and_anyone_adds_up(
     assert "nothing proves that these are the forces that they say" in alone.out
 
 
+def test_nothing_is_signed_whose_page_cannot_be_written_nor_is_a_page_left_without_it(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    taken, page, summary = (tmp_path / name for name in ("taken", "page.html", "summary.json"))
+    taken.write_text("mine", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    with swift(), settled(tmp_path / "sites") as world:
+        world.clock.now = NOW
+        for place in (taken, tmp_path / "missing" / "page.html"):
+            assert world.cli(LANCS, *typed(files), "--share", summary, "--html", place) == 6
+        assert world.cli(LANCS, *typed(files), "--share", taken, "--html", page) == 6
+        assert world.cli(UNI, *typed(files), "--share", summary, "--html", page) == 4
+        assert world.cli(LANCS, *typed(files), "--share", page, "--html", page) == 2
+        assert "feasibility-shared" not in world.events(LANCS)
+        assert sorted(path for path in tmp_path.iterdir() if path.name != "sites") == before
+        assert world.cli(LANCS, *typed(files), "--share", summary, "--html", page) == 0
+    assert taken.read_text(encoding="utf-8") == "mine"
+    assert summary.exists()
+    assert page.exists()
+
+
 def test_options_of_the_check_do_not_stand_beside_combine(files: dict[str, Path]) -> None:
     done = call([*typed(files), "combine", "a.json", "b.json"], now=NOW)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anpr_share.errors import InputError, UsageError
 from anpr_share.feasibility.figures import FeasibilityResult
@@ -222,3 +224,50 @@ def test_a_number_for_each_plate_and_another_for_another() -> None:
     assert found.n_unique() == len(plates) + 1
     written = canonicalise_series(pl.Series(["ab 12 cde", "ABI2CDE"]))["vrm"]
     assert numbers(written).n_unique() == 1
+
+
+DAY = date(2026, 6, 1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9)), max_size=12),
+    st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=12),
+)
+def test_read_during_an_offence_is_whoever_has_a_day_of_reads_in_one(
+    offences: list[tuple[str, int, int]], days: set[tuple[str, int]]
+) -> None:
+    found = [(vehicle, DAY + timedelta(a), DAY + timedelta(b) if b else None) for vehicle, a, b in offences]
+    eligible = pl.DataFrame(found, {"vehicle": pl.String, "offence_from": pl.Date, "offence_to": pl.Date}, orient="row")
+    seen = pl.DataFrame(
+        [(vehicle, DAY + timedelta(n), 1) for vehicle, n in days],
+        {"vehicle": pl.String, "day": pl.Date, "reads": pl.UInt32},
+        orient="row",
+    )
+
+    expected = {v for v, a, b in found for other, n in days if v == other and b and a <= DAY + timedelta(n) <= b}
+
+    assert feasibility._during(eligible, seen) == len(expected)
+
+
+@pytest.mark.parametrize("method", ["join", "join_asof"])
+def test_a_vehicle_in_many_rows_that_is_seen_every_day_is_not_each_with_each(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, days, heights = 1_000, 365, [0]
+    eligible = pl.select(
+        vehicle=pl.repeat("AB12CDE", rows),
+        offence_from=pl.lit(DAY) - pl.duration(days=pl.int_range(rows)),
+        offence_to=pl.lit(DAY) + pl.duration(days=pl.int_range(rows)),
+    )
+    seen = pl.select(vehicle=pl.repeat("AB12CDE", days), day=DAY + pl.duration(days=pl.int_range(days)))
+    genuine = getattr(pl.DataFrame, method)
+
+    def joined(self: pl.DataFrame, *given: object, **options: object) -> pl.DataFrame:
+        found: pl.DataFrame = genuine(self, *given, **options)
+        heights.append(found.height)
+        return found
+
+    monkeypatch.setattr(pl.DataFrame, method, joined)
+
+    assert feasibility._during(eligible, seen) == 1
+    assert max(heights) <= rows
