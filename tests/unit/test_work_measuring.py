@@ -136,7 +136,10 @@ def test_without_a_ceiling_everything_may_leave(world: World) -> None:
     [
         (None, "the sender has not measured it"),
         ({"unicity3": "0.1"}, "the sender has not measured it"),
-        ({"unicity4": "0.1", "known4": "0.4"}, "single out 40.0 % of the vehicles, and the agreement allows 34.0 %"),
+        (
+            {"unicity4": "0.1", "known4": "0.4"},
+            "single out 40.0 % of the vehicles seen so often, and the agreement allows 34.0 %",
+        ),
     ],
 )
 def test_a_university_refuses_what_its_agreement_forbids(
