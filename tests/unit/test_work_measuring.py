@@ -15,6 +15,7 @@ import pytest
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError
+from anpr_share.reports.exchange import load_lines
 from anpr_share.risk.figures import Estimate, Identified, Unicity
 from anpr_share.risk.unicity import UnicitySample
 from anpr_share.site import holdings
@@ -93,11 +94,13 @@ def test_an_export_below_the_ceiling_leaves(world: World, ceiling: str) -> None:
     out = world.free("bundle.anpr.zip")
 
     export(world, world.request(agreement="capped"), written(world, CONVOY), out)
-    world.load(out)
+    loaded = world.load(out)
 
     found = quality(world).disclosure_risk
     assert found is not None
     assert found["unicity4"] == "0.3333"
+    assert loaded.disclosure_risk == found
+    assert "risk: four reads single out 33.3 % of the vehicles; so the quality record says" in load_lines(loaded)
 
 
 def risk(**changes: Estimate) -> Unicity:
