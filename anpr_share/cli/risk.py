@@ -30,7 +30,8 @@ def risk(
     agreement: Annotated[
         str,
         typer.Option(
-            metavar="FILE_OR_ID", help="A draft, an agreement, or the id of one in force at the site, a force."
+            metavar="FILE_OR_ID",
+            help="A filled-in draft, a signed agreement, or the id of one in force at this force's site.",
         ),
     ],
     cameras: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Cameras and their context.")] = None,
@@ -39,8 +40,9 @@ def risk(
 ) -> Outcome:
     """Measure how identifying a release of reads would be.
 
-    Counts and shares of the reads as the agreement would let them out, and never a value. Needs a site only for an
-    agreement by its id: then what was exported under it counts too. Exit code 1 if the agreement's ceiling is passed.
+    Counts and shares of the reads as the agreement would let them out, and never a value. For a draft see anpr-share
+    agreement draft. Needs a site only for an agreement by its id: then what was exported under it counts too. Exit code
+    1 if the agreement's ceiling is passed.
     """
     from anpr_share.cli.parsing import given, if_given
     from anpr_share.reports.risk import risk_lines

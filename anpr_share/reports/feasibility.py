@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from anpr_share.feasibility.base_rate import SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
+from anpr_share.periods import Duration
 from anpr_share.reports.feasibility_words import STEPS, verdict_lines
 from anpr_share.reports.feasibility_words import reason as reason_text
 from anpr_share.reports.terminal import Table
@@ -77,10 +78,12 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
         rows += [(f"    {reason_text(reason.code)}", -reason.rows, -reason.vehicles) for reason in step.reasons]
         name = f"{number} {STEPS[step.name]}" + ("" if step.judged else " (cannot be told)")
         rows.append((name, step.rows, step.vehicles))
-    yield Table(("step, and before it what falls out", "rows", "vehicles"), rows)
+    yield Table(("step, and above it what falls out", "rows", "vehicles"), rows)
     if funnel.several:
-        yield f"{count(funnel.several, 'cell')} with several plates, {funnel.plates:,} together, were split"
-    yield f"retention: {looked_at.retention}, so from {result.first} to {result.last} ({looked_at.timezone})"
+        cells = f"{count(funnel.several, 'cell')} with {funnel.plates:,} plates in all"
+        yield f"{cells} were split, so vehicles may outnumber rows"
+    kept = Duration.parse(looked_at.retention).words
+    yield f"retention: {kept}, so from {result.first} to {result.last} ({looked_at.timezone})"
     if result.reads is not None:
         expired = f", {result.expired:,} of them expired" if result.expired else ""
         yield f"reads: {result.reads:,}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
@@ -88,12 +91,16 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
             yield f"{count(result.rejected, 'row')} more failed the checks of reads, and anpr-share check says why"
     if result.during is not None:
         yield f"vehicles with a read during the offence: {result.during:,}"
+    yield (
+        f"needed: {count(looked_at.vehicles_needed, 'vehicle')} after {count(looked_at.paperwork_days, 'day')} of "
+        "paperwork; [feasibility] in the targets' profile sets this, retention and steps"
+    )
 
 
 def _race(result: FeasibilityResult) -> Iterator[Line]:
     race = result.race
     by = "their reads" if race.basis == "reads" else "the dates of the offences alone"
-    yield f"vehicles left after so many days of paperwork, by {by}"
+    yield f"vehicles left after days of paperwork, by {by}"
     most = race.after(0)
     if most == 0:
         yield "    none even today"
@@ -102,12 +109,12 @@ def _race(result: FeasibilityResult) -> Iterator[Line]:
     for days in sorted({*_CURVE_DAYS, papers}):
         vehicles = race.after(days)
         bar = "#" * -(-vehicles * _BAR // most)
-        mark = "  papers" if days == papers else ""
+        mark = "  signed" if days == papers else ""
         yield f"{days:>5}  {result.last + timedelta(days=days)}  {bar:<{_BAR}}  {vehicles:>9,}{mark}"
     if race.first_loss is not None and race.worst is not None:
         yield (
-            f"the first is lost on {race.first_loss}; the worst day is {race.worst.on}, "
-            f"in {count(race.worst.after, 'day')}, with {count(race.worst.vehicles, 'vehicle')}"
+            f"the first is lost on {race.first_loss}; most are lost on {race.worst.on}, "
+            f"in {count(race.worst.after, 'day')}: {count(race.worst.vehicles, 'vehicle')}"
         )
     if race.reads is not None:
         yield f"a start today keeps {count(race.reads, 'read')} of these vehicles"
@@ -129,5 +136,6 @@ def _worth(found: BaseRate) -> Iterator[Line]:
         false = (alert.false_per_true for alert in alerts)
         rows.append(("    false for a true one", *("-" if item is None else ratio_text(item) for item in false), ""))
     yield Table(("specificity", *(str(float(item)) for item in SPECIFICITIES), "half right at"), rows)
+    yield "specificity: the share of the vehicles not sought that the method leaves alone"
     for line in found.prevalences:
         yield f"{line.name}: {line.text}"

@@ -33,9 +33,11 @@ def risk_lines(result: RiskResult) -> list[Line]:
 def _lines(result: RiskResult) -> Iterator[Line]:
     yield from headline(result.release.curves[0])
     if result.ceiling is not None and result.over_ceiling:
-        yield f"that is above the agreement's ceiling of {result.ceiling}: an export is refused"
+        yield f"that is above the agreement's ceiling, {_ceiling(result.ceiling)}: an export is refused"
     elif result.ceiling is not None:
-        yield f"that keeps under the agreement's ceiling of {result.ceiling}"
+        yield f"that keeps under the agreement's ceiling, {_ceiling(result.ceiling)}"
+    else:
+        yield "the agreement sets no ceiling, so no export is refused for this"
     yield ""
     signed = "signed" if result.signed else "not signed by all"
     yield f"agreement   {result.agreement}, version {result.version}, {signed}"
@@ -61,6 +63,10 @@ def _lines(result: RiskResult) -> Iterator[Line]:
     yield "of 100 people, 4 points identify 93 to 95 by their telephones, studies found;"
     yield "docs/risk.md says what differs, and how to read each figure"
     yield "whatever the figures, these are personal data"
+
+
+def _ceiling(share: str) -> str:
+    return f"{of_100(float(share))} ({share})"
 
 
 def headline(curve: Unicity) -> list[str]:
@@ -93,7 +99,7 @@ def _scope(title: str, scope: Scope) -> Iterator[Line]:
 
 
 def _unicity(scope: Scope) -> Iterator[Line]:
-    headings = ("of 100 vehicles, singled out by", *(f"{item.points}" for item in scope.curves[0].curve))
+    headings = ("of 100, singled out by so many points", *(f"{item.points}" for item in scope.curves[0].curve))
     rows = []
     for curve in scope.curves:
         rows.append((f"times to {RESOLUTIONS[curve.resolution]}", *(_cell(item.vehicles) for item in curve.curve)))
@@ -116,7 +122,7 @@ def _standing_out(scope: Scope) -> Iterator[Line]:
                     name,
                     volume.count,
                     volume.most,
-                    f"{volume.median:g}",
+                    f"{volume.median:,.1f}".removesuffix(".0"),
                     *_shares(volume),
                     volume.alone,
                     volume.outstanding,
@@ -160,7 +166,10 @@ def _choices(result: RiskResult) -> Iterator[Line]:
         ("ways to release", "sample", "vehicles", "by 4 reads", "interval", "exposed"),
         [_choice(item, result.columns) for item in result.choices],
     )
-    yield "* as agreed; of 100 vehicles released; exposed: of 100 in the extract"
+    yield "* as agreed; by 4 reads: of 100 that are released, or of those seen so often"
+    yield "exposed: of 100 in the extract"
+    if len({item.sample for item in result.choices}) > 1:
+        yield "other vehicles in a sample may give another figure than the interval says"
     for sentence in result.recommendation:
         yield f"- {sentence}"
 

@@ -118,18 +118,22 @@ def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ..
 
 def _under(ceiling: str, agreed: Choice, fitting: Sequence[Choice], lowest: Choice) -> str:
     if agreed in fitting:
-        near = f", but the ceiling lies within the interval up to {of_100(agreed.high)}"
-        return f"as agreed it keeps under the ceiling of {ceiling}" + (near if agreed.high > float(ceiling) else "")
+        return f"as agreed it keeps under the ceiling of {ceiling}{_near(agreed, ceiling)}"
     if fitting:
         way = fitting[0]
         return (
             f"least is lost, and the ceiling of {ceiling} kept, {_described(way, agreed)}: "
-            f"four reads then single out {of_100(way.unicity4)}"
+            f"four reads then single out {of_100(way.unicity4)}{_near(way, ceiling)}"
         )
     return (
         f"nothing here keeps under the ceiling of {ceiling}; lowest it is {_described(lowest, agreed)}: "
         f"four reads then single out {of_100(lowest.unicity4)}"
     )
+
+
+def _near(way: Choice, ceiling: str) -> str:
+    """A warning where chance decides whether a way keeps under the ceiling."""
+    return f", but the ceiling lies within the interval up to {of_100(way.high)}" if way.high > float(ceiling) else ""
 
 
 def _described(way: Choice, agreed: Choice) -> str:

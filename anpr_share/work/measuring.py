@@ -49,10 +49,12 @@ def require_below_ceiling(figures: Mapping[str, str] | None, agreement: Agreemen
             step=step,
             hint="ask the force to export the days anew with this version of anpr-share",
         )
-    share = max(float(figures[name]) for name in ("unicity4", "known4") if name in figures)
+    whose, share = "the vehicles", float(figures["unicity4"])
+    if float(figures.get("known4", "0")) > share:
+        whose, share = "the vehicles seen so often", float(figures["known4"])
     if above(share, ceiling):
         raise PolicyError(
-            f"four reads would single out {percent(share)} of the vehicles, and the agreement allows "
+            f"four reads would single out {percent(share)} of {whose}, and the agreement allows "
             f"{percent(float(ceiling))}",
             step=step,
             hint="agree on coarser times or fewer columns: anpr-share risk shows what each would give",

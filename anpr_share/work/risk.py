@@ -226,7 +226,10 @@ def _notes(basis: Basis, tally: accounting.Tally) -> list[str]:
             if periods.needs_authority(day, basis.now.instant, limit, basis.agreement.zone)
         ]
         if old := sum(tally.day_rows[day] for day in days):
-            notes.append(f"{old:,} of the reads would leave only with an authority; they are counted here as released")
+            notes.append(
+                f"{old:,} of the reads would leave only with an authority (authority_after in the agreement); they are "
+                "counted here as released"
+            )
     if terms.reads.sample is not None:
         if basis.exported is None:
             notes.append("the sample is drawn with a key made for this look: an export has other vehicles, as many")

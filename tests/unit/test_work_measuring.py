@@ -15,6 +15,7 @@ import pytest
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError
+from anpr_share.reports.exchange import load_lines
 from anpr_share.risk.figures import Estimate, Identified, Unicity
 from anpr_share.risk.unicity import UnicitySample
 from anpr_share.site import holdings
@@ -87,11 +88,13 @@ def test_an_export_below_the_ceiling_leaves(world: World, ceiling: str) -> None:
     out = world.free("bundle.anpr.zip")
 
     export(world, world.request(agreement="capped"), written(world, CONVOY), out)
-    world.load(out)
+    loaded = world.load(out)
 
     found = quality(world).disclosure_risk
     assert found is not None
     assert found["unicity4"] == "0.3333"
+    assert loaded.disclosure_risk == found
+    assert "risk: four reads single out 33.3 % of the vehicles; so the quality record says" in load_lines(loaded)
 
 
 def risk(**changes: Estimate) -> Unicity:
@@ -130,7 +133,10 @@ def test_without_a_ceiling_everything_may_leave(world: World) -> None:
     [
         (None, "the sender has not measured it"),
         ({"unicity3": "0.1"}, "the sender has not measured it"),
-        ({"unicity4": "0.1", "known4": "0.4"}, "single out 40.0 % of the vehicles, and the agreement allows 34.0 %"),
+        (
+            {"unicity4": "0.1", "known4": "0.4"},
+            "single out 40.0 % of the vehicles seen so often, and the agreement allows 34.0 %",
+        ),
     ],
 )
 def test_a_university_refuses_what_its_agreement_forbids(
