@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from anpr_share.feasibility.base_rate import SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
 from anpr_share.periods import Duration
-from anpr_share.reports.feasibility_words import STEPS, verdict_lines
+from anpr_share.reports.feasibility_words import STEPS, false_to_one, verdict_lines
 from anpr_share.reports.feasibility_words import reason as reason_text
 from anpr_share.reports.terminal import Table
-from anpr_share.words import count
+from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,25 +41,11 @@ def feasibility_lines(result: FeasibilityResult) -> list[Line]:
     ]
 
 
-def share_text(share: Fraction) -> str:
-    """A share in per cent: ``2.2%``, ``0.034%``."""
-    if share == 0:
-        return "0%"
-    return f"{float(share):.1%}" if share >= Fraction(1, 100) else f"{float(share) * 100:.2g}%"
-
-
-def ratio_text(ratio: Fraction) -> str:
-    """How many to one: ``2,963``, ``44.3``, ``0.4``."""
-    if ratio < Fraction(1, 10):
-        return f"{float(ratio):.2g}"
-    return f"{float(ratio):,.1f}" if ratio < 1000 else f"{float(ratio):,.0f}"
-
-
 def specificity_text(specificity: Fraction) -> str:
-    """A specificity with as many digits as tell it from 1: ``0.9977``, ``0.999966``."""
+    """A specificity with as many digits as tell it from 1, rounded up: ``0.9978``, ``0.999967``."""
     short = 1 - specificity
     digits = 1 - math.floor(math.log10(short)) if short else 0
-    return f"{float(specificity):.{digits}f}"
+    return f"{math.ceil(specificity * 10**digits) / 10**digits:.{digits}f}"
 
 
 def _verdict(result: FeasibilityResult) -> Iterator[Line]:
@@ -132,9 +118,10 @@ def _worth(found: BaseRate) -> Iterator[Line]:
             for item in found.needed
             if item.prevalence == line.name and item.sensitivity == _SENSITIVITY
         )
-        rows.append((f"{line.name}: right", *(share_text(alert.ppv) for alert in alerts), specificity_text(needed)))
-        false = (alert.false_per_true for alert in alerts)
-        rows.append(("    false for a true one", *("-" if item is None else ratio_text(item) for item in false), ""))
+        rows.append(
+            (f"{line.name}: right", *(brief_percent(float(alert.ppv)) for alert in alerts), specificity_text(needed))
+        )
+        rows.append(("    false for a true one", *(false_to_one(alert.false_per_true) for alert in alerts), ""))
     yield Table(("specificity", *(str(float(item)) for item in SPECIFICITIES), "half right at"), rows)
     yield "specificity: the share of the vehicles not sought that the method leaves alone"
     for line in found.prevalences:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import Table
-from anpr_share.words import RESOLUTIONS, count, of_100
+from anpr_share.words import RESOLUTIONS, brief_percent, count, of_100
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def headline(curve: Unicity) -> list[str]:
 
 
 def _interval(share: Estimate) -> str:
-    return f"95 % interval {share.low * 100:.0f} to {share.high * 100:.0f}"
+    return f"95% interval {share.low * 100:.0f} to {share.high * 100:.0f}"
 
 
 def _scope(title: str, scope: Scope) -> Iterator[Line]:
@@ -128,12 +128,12 @@ def _standing_out(scope: Scope) -> Iterator[Line]:
                     volume.outstanding,
                 )
             )
-    yield Table(("by volume", "number", "most reads", "median", "busiest", "top 1 %", "alone", "over 10x"), rows)
+    yield Table(("by volume", "number", "most reads", "median", "busiest", "top 1%", "alone", "over 10x"), rows)
     yield "alone: no other has this number of reads; whoever knows it knows which it is"
 
 
 def _shares(volume: Volume) -> tuple[str, str]:
-    return f"{volume.busiest_share * 100:.1f} %", f"{volume.top_hundredth_share * 100:.1f} %"
+    return brief_percent(volume.busiest_share), brief_percent(volume.top_hundredth_share)
 
 
 def _scarce(scarce: Scarce, *, cameras: bool) -> Iterator[Line]:

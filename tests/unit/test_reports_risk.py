@@ -41,8 +41,8 @@ def test_it_fits_80_columns_and_never_calls_the_data_anonymous(
 def test_the_first_lines_are_what_an_officer_needs(capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(risks.usual(), capsys).splitlines()
 
-    assert lines[0] == "4 reads are enough to single out 91 of 100 vehicles (95 % interval 91 to 92)"
-    assert lines[1] == "of those that were seen so often, 97 of 100 (95 % interval 96 to 98)"
+    assert lines[0] == "4 reads are enough to single out 91 of 100 vehicles (95% interval 91 to 92)"
+    assert lines[1] == "of those that were seen so often, 97 of 100 (95% interval 96 to 98)"
     assert lines[2] == "that is above the agreement's ceiling, 95 of 100 (0.95): an export is refused"
 
 

@@ -76,7 +76,7 @@ def test_an_export_above_the_ceiling_is_refused_and_leaves_nothing(world: World)
 
     error = refused(world, world.request(agreement="capped"), written(world, CONVOY), PolicyError, "")
 
-    assert error.message == ("four reads would single out 33.3 % of the vehicles, and the agreement allows 33.0 %")
+    assert error.message == ("four reads would single out 33.33% of the vehicles, and the agreement allows 33.00%")
     assert error.hint is not None
     assert "anpr-share risk" in error.hint
     assert world.cli("lancashire-police", "status") in {0, 1}
@@ -94,7 +94,7 @@ def test_an_export_below_the_ceiling_leaves(world: World, ceiling: str) -> None:
     assert found is not None
     assert found["unicity4"] == "0.3333"
     assert loaded.disclosure_risk == found
-    assert "risk: four reads single out 33.3 % of the vehicles; so the quality record says" in load_lines(loaded)
+    assert "risk: four reads single out 33.3% of the vehicles; so the quality record says" in load_lines(loaded)
 
 
 def risk(**changes: Estimate) -> Unicity:
@@ -135,7 +135,7 @@ def test_without_a_ceiling_everything_may_leave(world: World) -> None:
         ({"unicity3": "0.1"}, "the sender has not measured it"),
         (
             {"unicity4": "0.1", "known4": "0.4"},
-            "single out 40.0 % of the vehicles seen so often, and the agreement allows 34.0 %",
+            "single out 40.00% of the vehicles seen so often, and the agreement allows 34.00%",
         ),
     ],
 )
