@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from anpr_share.feasibility.base_rate import SPECIFICITIES
+from anpr_share.feasibility.base_rate import SENSITIVITY, SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
 from anpr_share.periods import Duration
 from anpr_share.reports.feasibility_words import STEPS, false_to_one, verdict_lines
@@ -17,13 +16,13 @@ from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from anpr_share.feasibility.figures import BaseRate, FeasibilityResult
     from anpr_share.reports.terminal import Line
 
 _BAR: Final = 40
 _CURVE_DAYS: Final = (0, 15, *MILESTONES, 240, 300, 366)
-_SENSITIVITY: Final = Fraction(9, 10)
 
 
 def feasibility_lines(result: FeasibilityResult) -> list[Line]:
@@ -110,13 +109,11 @@ def _worth(found: BaseRate) -> Iterator[Line]:
     yield "what an alert is worth if a method finds 90% of those sought (--json has more)"
     rows: list[tuple[str, ...]] = []
     for line in found.prevalences:
-        alerts = [
-            alert for alert in found.alerts if alert.prevalence == line.name and alert.sensitivity == _SENSITIVITY
-        ]
+        alerts = [alert for alert in found.alerts if alert.prevalence == line.name and alert.sensitivity == SENSITIVITY]
         (needed,) = (
             item.specificity
             for item in found.needed
-            if item.prevalence == line.name and item.sensitivity == _SENSITIVITY
+            if item.prevalence == line.name and item.sensitivity == SENSITIVITY
         )
         rows.append(
             (f"{line.name}: right", *(brief_percent(float(alert.ppv)) for alert in alerts), specificity_text(needed))

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from anpr_share import __version__
-from anpr_share.feasibility.base_rate import LINES, predictive_value, specificity_needed
+from anpr_share.feasibility.base_rate import LINES, SENSITIVITY, predictive_value, specificity_needed
 from anpr_share.feasibility.figures import Shared, SharedPoint, SharedReason, SharedStep
 from anpr_share.periods import Duration
 from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, short, whole_ticks
@@ -36,8 +36,6 @@ from anpr_share.words import brief_percent, count
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SENSITIVITY: Final = Fraction(9, 10)
-"""The share of vehicles sought that a detector is taken to find: nine in ten, as in the study of 2019."""
 FALSE_SHARES: Final = tuple(Fraction(1, 10**power) for power in range(1, 6))
 """1 - specificity: one false alert in so many vehicles that are not sought."""
 _NAMES: Final = {"vans-2019": "vans", "live-cases": "live cases"}

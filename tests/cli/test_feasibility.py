@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import typer
 
 from anpr_share.cli import main
 from anpr_share.cli.common import CommandWithMore, Invocation, Outcome, command, command_with_more
+from anpr_share.feasibility.base_rate import SENSITIVITY, predictive_value, specificity_needed
 from anpr_share.reports import feasibility_words
+from anpr_share.reports.feasibility import specificity_text
 from anpr_share.tables.profile import STEPS, profile_text
 from tests.support.exchange import LANCS, UNI, WYP, settled, swift
 from tests.support.sites import call
@@ -96,6 +99,17 @@ def test_without_reads_it_is_go_under_a_condition(files: dict[str, Path]) -> Non
 
     assert done.code == 0
     assert done.out.startswith("verdict: go, under conditions\n  if      the reads are looked at, ")
+
+
+@pytest.mark.parametrize(
+    ("prevalence", "told"),
+    [(Fraction(1, 400), "0.9978"), (Fraction(3, 80_000), "0.999967"), (Fraction(1, 2), "0.10"), (Fraction(1), "0.0")],
+)
+def test_half_of_the_alerts_are_right_at_the_specificity_that_is_told(prevalence: Fraction, told: str) -> None:
+    found = specificity_text(specificity_needed(prevalence, SENSITIVITY))
+
+    assert found == told
+    assert predictive_value(prevalence, SENSITIVITY, Fraction(found)) >= Fraction(1, 2)
 
 
 def test_for_a_program_it_is_figures(files: dict[str, Path]) -> None:
