@@ -177,10 +177,11 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class RiskResult:
-    """How identifying a release would be. ``agreement`` is its id, or None for a file that is not yet agreed.
+    """How identifying a release would be; ``signed`` says whether every party has signed the agreement.
 
-    ``release`` are the reads of days not yet released (all, if every day was); ``so_far`` these and those released
-    before, None if there is nothing more in it. ``ceiling`` is the agreement's, as a decimal text.
+    ``released`` is None where nobody knows, for an agreement in a file. ``release`` are the reads of days not yet
+    released (all, if every day was); ``so_far`` these and those released before, None if there is nothing more in it.
+    ``ceiling`` is the agreement's, as a decimal text.
     """
 
     at: datetime

@@ -44,7 +44,7 @@ from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.placing import release_cameras
 from anpr_share.work.progress import Progress
-from anpr_share.work.targeting import Released, release_targets
+from anpr_share.work.targeting import Snapshot, release_targets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from anpr_share.work.answering import Answer
 
 
-RELEASES: Mapping[str, Callable[[Sequence[str], Profile, Agreement, LinkageKey, str], Released]] = {
+RELEASES: Mapping[str, Callable[[Sequence[str], Profile, Agreement, LinkageKey, str], Snapshot]] = {
     "targets": release_targets,
     "cameras": release_cameras,
 }

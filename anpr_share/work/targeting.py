@@ -26,9 +26,9 @@ from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """A table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read, ``notes`` go into
-    the quality record, and ``context`` says what the k rule made of cameras.
+class Snapshot:
+    """What may leave of a table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read,
+    ``notes`` go into the quality record, and ``context`` says what the k rule made of cameras.
     """
 
     frame: pl.DataFrame
@@ -44,7 +44,7 @@ def release_targets(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-) -> Released:
+) -> Snapshot:
     """Read targets and keep what may leave.
 
     Raises :class:`PolicyError` if the agreement has no targets or the profile lacks a column that a rule of it needs,
@@ -77,7 +77,7 @@ def release_targets(
     judged = plates.facts.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())
     tally.ambiguous = int(judged["ambiguous"].sum())
-    return Released(frame.sort(terms.columns), tally, extract.paths)
+    return Snapshot(frame.sort(terms.columns), tally, extract.paths)
 
 
 def require_agreed(agreement: Agreement, profile: Profile, table: str) -> None:
