@@ -30,7 +30,7 @@ from anpr_share.reports.feasibility_words import (
     untold,
 )
 from anpr_share.reports.html import environment, number
-from anpr_share.risk.unicity import wilson
+from anpr_share.risk.figures import wilson
 from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:

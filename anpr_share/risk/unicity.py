@@ -13,12 +13,11 @@ rows pass: a release is seen twice, first for the points of the vehicles drawn, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import sqrt
 from typing import Final
 
 import polars as pl
 
-from anpr_share.risk.figures import MOST_POINTS, Estimate, Identified, Unicity
+from anpr_share.risk.figures import MOST_POINTS, Identified, Unicity, wilson
 from anpr_share.risk.matching import alone
 
 MOST_MEASURED: Final = 2_000
@@ -26,18 +25,6 @@ MOST_MEASURED: Final = 2_000
 MOST_PAIRS: Final = 20_000_000
 _HASHES: Final = 1 << 64
 _VISITS: Final = {"vehicle": pl.UInt64, "point": pl.UInt64}
-_Z: Final = 1.959963984540054  # of a normal distribution, 95 % lie so many standard deviations around the mean
-
-
-def wilson(hits: int, of: int) -> Estimate:
-    """The share ``hits / of`` with its 95 % interval (Wilson, 1927), which holds for shares near 0 and 1 too."""
-    if of == 0:
-        return Estimate(0.0, 0.0, 1.0, 0)
-    share, square = hits / of, _Z * _Z
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    half = _Z * sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Estimate(share, 0.0 if hits == 0 else low, 1.0 if hits == of else high, of)
 
 
 def points(rows: pl.DataFrame) -> pl.Series:
