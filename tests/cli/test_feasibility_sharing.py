@@ -20,8 +20,7 @@ from anpr_share.reports import terminal
 from anpr_share.tables.profile import STEPS
 from tests.support import suppressing
 from tests.support.exchange import LANCS, NOW, PASSPHRASE, WYP, World, settled, swift
-from tests.support.suppressing import Table
-from tests.unit.test_feasibility_suppression import losing, real
+from tests.support.suppressing import Table, losing, real
 
 
 @pytest.fixture
