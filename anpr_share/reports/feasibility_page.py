@@ -17,7 +17,7 @@ from anpr_share import __version__
 from anpr_share.feasibility.base_rate import LINES, SENSITIVITY, predictive_value, specificity_needed
 from anpr_share.feasibility.figures import Shared, SharedPoint, SharedReason, SharedStep
 from anpr_share.periods import Duration
-from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, short, whole_ticks
+from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, share_axis, short, whole_ticks
 from anpr_share.reports.feasibility_words import (
     BASES,
     CONDITIONS,
@@ -285,7 +285,7 @@ def _alerts(sought: Sequence[_Sought]) -> Chart:
     return chart(
         lines,
         Axis("one false alert in so many vehicles that are not sought", 1, len(FALSE_SHARES), ticks),
-        Axis("alerts that are right", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
+        share_axis("alerts that are right"),
     )
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from anpr_share import __version__
-from anpr_share.reports.charts import Axis, Chart, Line, Point, chart
+from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, share_axis
 from anpr_share.reports.html import environment
 from anpr_share.risk.figures import (
     MOST_POINTS,
@@ -198,7 +198,7 @@ def _drawn(curves: Sequence[Unicity]) -> Chart:
     return chart(
         lines,
         Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1))),
-        Axis("vehicles identified", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
+        share_axis("vehicles identified"),
     )
 
 
