@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _NEVER_READ = frozenset({"handling"})
 _READS_FIELDS = ("vrm", "camera", "captured_at")
 MERGED_AT = 1 << 22
-"""Vehicles that may wait to be merged with those seen before: merging after each batch would cost more than reading."""
+"""What may wait to be merged with what was seen before: merging after each batch would cost more than reading."""
 
 
 def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progress) -> FeasibilityResult:
@@ -169,6 +169,7 @@ class Sightings:
         self._profile, self._window, self._zone, self._now = profile, window, zone, now
         self._wanted = pl.DataFrame({"vehicle": wanted, "number": numbers(wanted)}).sort("number")
         self._days = pl.DataFrame(schema={"number": pl.Int64, "day": pl.Date, "reads": pl.UInt32})
+        self._counted: list[pl.DataFrame] = []
         self._seen = self._pending = pl.Series("number", [], dtype=pl.Int64)
         self.reads = self.expired = self.rejected = 0
 
@@ -189,6 +190,7 @@ class Sightings:
             swapped.add(~missing, plates.select(pl.any_horizontal(pl.all())).to_series())
             self._add(batch, times, missing)
             progress(f"{self.reads + self.rejected:,} reads looked at")
+        self._add_up()
         swapped.refuse()
         if not self.reads:
             raise InputError(
@@ -238,8 +240,14 @@ class Sightings:
             self._merge()
         # Of what has expired the day does not matter any more.
         found = accepted.filter(pl.col("number").is_in(self._wanted["number"].implode()))
-        counted = found.group_by("number", pl.when(live).then(pl.col("day"))).agg(reads=pl.len())
-        self._days = pl.concat([self._days, counted]).group_by("number", "day").agg(pl.col("reads").sum())
+        self._counted.append(found.group_by("number", pl.when(live).then(pl.col("day"))).agg(reads=pl.len()))
+        if sum(frame.height for frame in self._counted) > max(self._days.height, MERGED_AT):
+            self._add_up()
+
+    def _add_up(self) -> None:
+        every = pl.concat([self._days, *self._counted])
+        self._days = every.group_by("number", "day").agg(pl.col("reads").sum())
+        self._counted.clear()
 
     def _merge(self) -> None:
         self._seen = pl.concat([self._seen, self._pending]).unique()

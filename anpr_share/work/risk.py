@@ -30,7 +30,7 @@ from anpr_share.files import storage_errors
 from anpr_share.periods import Duration, Now
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.risk.choices import Terms, choices, recommendation
-from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity
+from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity, above
 from anpr_share.risk.key_loss import key_loss
 from anpr_share.risk.scopes import and_coarser, coarsened, measured, numbered, scope
 from anpr_share.risk.unicity import draw
@@ -147,6 +147,10 @@ def look(
         released = Released(len(basis.exported), len(before), len(here))
         notes += _notes_on_days(len(before) - len(here))
     ceiling = None if agreement.terms.risk is None else agreement.terms.risk.unicity4_max
+    if ceiling is not None and so_far is not None and above(so_far.curves[0].four.share, ceiling):
+        notes.append(
+            "with what was released before it is above the agreement's ceiling; an export looks at its own days alone"
+        )
     return RiskResult(
         at=basis.now.instant.replace(microsecond=0),
         agreement=agreement.id,

@@ -19,6 +19,7 @@ from tests.support.exchange import AGREEMENT, CAMERAS, CONTEXT, LANCS, READS, TA
 
 ALL = (LANCS, WYP, UNI)
 AMENDED = "amended-2026"
+FROM_AND_DURING = ("target_source", "day", "during_offence")
 # The shared rows, three months older: within twelve months of the tests' day, and past ninety days of it.
 JULY = tuple((plate, camera, time.replace("2026-10", "2026-07")) for plate, camera, time in READS)
 FIRST, LAST = date(2026, 7, 1), date(2026, 7, 3)
@@ -279,3 +280,24 @@ def test_a_column_agreed_later_is_null_in_what_came_before(world: World) -> None
     assert [linked[name].null_count() for name in ("convicted_on", "kind", "confidence")] == [4, 4, 3]
     # A frame that was made under the version before shows what it showed then, and of the newer parts no more.
     assert held.collect(engine="streaming")["vrm_family"].null_count() == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [("month", "day"), ("day", "month")])
+def test_an_offence_lasts_as_long_as_the_version_says_that_its_target_came_under(
+    world: World, before: str, after: str
+) -> None:
+    world.agree(id=AMENDED, targets__date_resolution=before)
+    target = [("AB12CDE", "LOG-1", "Trafficking", "2026-09-20", "2026-10-01", "suspect")]
+    world.load(world.export(world.request(agreement=AMENDED), targets=target))
+    file = next_version(world, AMENDED, targets__date_resolution=after)
+    for name in ALL:
+        agreements.accept(world.site(name), file.read_bytes())
+    other = world.request(agreement=AMENDED, to=WYP)
+    world.load(world.export(other, [("AB12CDE", "X", "2026-10-03T09:00:00Z")], targets=target, by=WYP))
+
+    linked = reading.link(world.uni, AMENDED, purpose="counting").collect(engine="streaming")
+
+    found = {(source, day.day): during for source, day, during in linked.select(*FROM_AND_DURING).iter_rows()}
+    by_month, by_day = (LANCS, WYP) if before == "month" else (WYP, LANCS)
+    assert [found[by_month, day] for day in (1, 2, 3)] == [True] * 3
+    assert [found[by_day, day] for day in (1, 2, 3)] == [True, False, False]

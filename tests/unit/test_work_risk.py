@@ -119,6 +119,23 @@ def test_a_signature_that_is_none_is_refused(world: World) -> None:
         risk.of_file(forged.encode(), NOW)
 
 
+def test_days_that_pass_one_by_one_are_told_to_be_above_the_ceiling_together(world: World, temporary: Path) -> None:
+    world.agree(id="capped", risk={"unicity4_max": "0.2"}, reads__resolution="1h")
+    # Sixteen vehicles in each of sixteen hours, on either day, and no two in the same hours of both.
+    hours = [(n % 16, n // 16) for n in range(256)]
+    reads = [
+        (plate, "CAM-1", f"{day}T{hour + 4:02d}:00:00Z")
+        for (plate, _, _), both in zip(many(256, 1), hours, strict=True)
+        for day, hour in zip(DAYS, both, strict=False)
+    ]
+    world.export(world.request(DAYS[0], DAYS[0], agreement="capped"), reads)
+
+    result = look(world, reads, risk.of_site(world.lancs, "capped"))
+
+    assert (result.over_ceiling, result.so_far is None) == (False, False)
+    assert any("with what was released before it is above" in note for note in result.notes)
+
+
 def test_what_was_released_before_counts_in_what_is_released_so_far(world: World, temporary: Path) -> None:
     world.export(world.request(DAYS[0], DAYS[1]))
 
