@@ -195,7 +195,7 @@ def _measured(own: str, title: str, scope: Scope) -> _Measured:
         id=own,
         title=title,
         chart=_drawn(scope.curves) if any(item.curve for item in scope.curves) else None,
-        told=f"Lines of the share of vehicles identified, by points known, one for each resolution: {told}",
+        told=f"Lines of the share of all vehicles identified, by points known, one for each resolution: {told}",
         rows=tuple(row for item in scope.curves for row in _rows(item)),
     )
 
@@ -214,7 +214,7 @@ def _drawn(curves: Sequence[Unicity]) -> Chart:
     return chart(
         lines,
         Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1))),
-        Axis("vehicles identified", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
+        Axis("of all vehicles", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
     )
 
 

@@ -185,6 +185,13 @@ def test_without_a_ceiling_the_way_that_gains_most_is_named_and_what_does_not_he
             "0.7",
             "least is lost, and the ceiling of 0.7 kept, with times to the day: four reads then single out 61 of 100",
         ),
+        (
+            "0.62",
+            (
+                "least is lost, and the ceiling of 0.62 kept, with times to the day: four reads then single out "
+                "61 of 100, but the ceiling lies within the interval up to 63 of 100"
+            ),
+        ),
         ("0.5", "least is lost, and the ceiling of 0.5 kept, without camera: four reads then single out 34 of 100"),
         (
             "0.01",
