@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _BAR: Final = 40
 _CURVE_DAYS: Final = (0, 15, *MILESTONES, 240, 300, 366)
+_MANY: Final = 10
+"""From this part of all rows on, rows that cannot be read say that the profile is wrong, rather than the rows."""
 
 
 def feasibility_lines(result: FeasibilityResult) -> list[Line]:
@@ -54,6 +56,17 @@ def _verdict(result: FeasibilityResult) -> Iterator[Line]:
         yield f"  why     {reason}"
     for change in verdict.changes:
         yield f"  change  {change}"
+    unreadable = sum(reason.rows for reason in result.funnel.steps[0].reasons)
+    unread = {
+        "targets": (unreadable, result.funnel.rows),
+        "reads": (result.rejected, result.rejected + (result.reads or 0)),
+    }
+    for table, (rows, of) in unread.items():
+        if rows * _MANY > of:
+            yield (
+                f"note: {rows:,} of {count(of, 'row')} of the {table} cannot be read: does the profile fit? anpr-share "
+                "check says what is wrong"
+            )
 
 
 def _funnel(result: FeasibilityResult) -> Iterator[Line]:

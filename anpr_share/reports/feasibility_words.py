@@ -51,6 +51,8 @@ BASES: Final[Mapping[Basis, str]] = {
 """What says that there are data of a vehicle."""
 
 REASONS: Final[Mapping[str, str]] = {
+    "offence-form": "the offence is free text, or beyond 100 others",
+    "date-unreadable": "a date is not written as the profile says",
     "offence-missing": "no offence is named",
     "offence-other": "another offence",
     "nobody-convicted": "no conviction, and not a convicted person's",

@@ -157,7 +157,10 @@ def _rejoined(found: Rejoined, scope: Scope) -> Iterator[Line]:
 def _context(context: Context) -> Iterator[Line]:
     yield f"context of {count(context.cameras, 'camera')}, so that {context.k} or more are alike:"
     yield f"  {count(context.before, 'combination')} in the extract; {count(context.rare, 'camera')} in rare ones"
-    yield f"  {count(context.after, 'combination')} released, the smallest of {count(context.smallest, 'camera')}"
+    if context.after:
+        yield f"  {count(context.after, 'combination')} released, the smallest of {count(context.smallest, 'camera')}"
+    else:
+        yield "  nothing released: there are fewer cameras than must be alike"
     yield f"  {count(context.coarser, 'camera')} made coarser, {count(context.left_out, 'camera')} left out"
 
 

@@ -182,7 +182,7 @@ def _measured(own: str, title: str, scope: Scope) -> _Measured:
         id=own,
         title=title,
         chart=_drawn(scope.curves),
-        told=f"Lines of the share of vehicles identified, by points known, one for each resolution: {told}",
+        told=f"Lines of the share of all vehicles identified, by points known, one for each resolution: {told}",
         rows=tuple(row for item in scope.curves for row in _rows(item)),
     )
 
@@ -198,7 +198,7 @@ def _drawn(curves: Sequence[Unicity]) -> Chart:
     return chart(
         lines,
         Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1))),
-        share_axis("vehicles identified"),
+        share_axis("of all vehicles"),
     )
 
 

@@ -108,9 +108,10 @@ def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ..
         fitting = [way for way in least_lost if not above(way.unicity4, ceiling)]
         said.append(_under(ceiling, agreed, fitting, lowest))
     elif lowest.unicity4 < agreed.unicity4:
-        said.append(
-            f"most is gained {_described(lowest, agreed)}: four reads then single out {of_100(lowest.unicity4)}"
-        )
+        # Of ways that are told alike that which loses least: chance decides which of them is a little lower.
+        alike = (way for way in least_lost if round(way.unicity4, 2) == round(lowest.unicity4, 2))
+        way = next(way for way in alike if way is not agreed)
+        said.append(f"most is gained {_described(way, agreed)}: four reads then single out {of_100(way.unicity4)}")
     else:
         said.append("no coarser times, and no fewer columns, lower how many vehicles four reads single out")
     return (*said, *_of_coarsening(whole, agreed), *_of_sampling(ways, agreed))

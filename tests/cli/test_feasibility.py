@@ -77,6 +77,20 @@ def test_every_step_and_reason_has_words() -> None:
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.parametrize("table", ["targets", "reads"])
+def test_a_profile_that_hardly_fits_is_told_beside_the_verdict(files: dict[str, Path], table: str) -> None:
+    assert "does the profile fit?" not in call(typed(files), now=NOW).out
+    file = files[f"{table}.csv"]
+    file.write_text(file.read_text().replace(",2026-05-0", ",05/2026-0", 1))
+
+    done = call(typed(files), now=NOW)
+
+    rows = {"targets": 3, "reads": 6}[table]
+    assert (
+        f"note: 1 of {rows} rows of the {table} cannot be read: does the profile fit?" in done.out.partition("\n\n")[0]
+    )
+
+
 def test_the_curve_is_read_without_colour(files: dict[str, Path]) -> None:
     done = call(typed(files), now=NOW)
 

@@ -88,3 +88,14 @@ def test_a_large_median_is_written_out(capsys: pytest.CaptureFixture[str]) -> No
     busy = replace(usual.release, by_camera=replace(usual.release.by_camera, median=1_234_567.5))
 
     assert "1,234,567.5" in told(replace(usual, release=busy), capsys)
+
+
+def test_where_no_context_may_leave_it_is_told_why(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = risks.usual()
+    assert usual.context is not None
+    few = replace(usual.context, cameras=9, rare=9, after=0, smallest=0, coarser=0, left_out=9)
+
+    out = told(replace(usual, context=few), capsys)
+
+    assert "  nothing released: there are fewer cameras than must be alike" in out
+    assert "0 combinations" not in out
