@@ -27,7 +27,7 @@ from anpr_share.parquet_layout import MAGIC
 from anpr_share.pseudonyms import netstring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -155,15 +155,18 @@ def scan_part(path: Path, key: bytes) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False, hive_partitioning=False, decryption=decryption)
 
 
-def scan_open(part: BinaryIO, key: bytes) -> pl.LazyFrame:
-    """The rows of a part in an open file, which stays open until they are collected. Raises as `scan_part`.
+def scan_open(part: BinaryIO, key: bytes, columns: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """These columns of a part in an open file, which stays open until they are collected. Raises as `scan_part`.
 
-    What is read is that file, whatever its name leads to by then.
+    What is read is that file, whatever its name leads to by then. A column that the part has not is null; one of
+    another type fails the collect.
     """
     decryption = pl.ParquetDecryptionProperties(footer_key=_require_key(key))
     with storage_errors("a part cannot be read"):
         _require_ends(part)
-    return pl.scan_parquet(part, decryption=decryption)
+    return pl.scan_parquet(
+        part, decryption=decryption, schema=dict(columns), missing_columns="insert", extra_columns="ignore"
+    )
 
 
 def scan_bytes(part: bytes, key: bytes) -> pl.LazyFrame:

@@ -17,9 +17,18 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def percent(share: float) -> str:
-    """A share in per cent: ``95.4 %``."""
-    return f"{100 * share:.1f} %"
+def percent(share: float, under: str = "under ", over: str = "over ") -> str:
+    """A share in per cent, rounded, but never to none or to all: those two are said only where they hold."""
+    if share in {0, 1}:
+        return f"{float(share):.0%}"
+    if share < 0.001:
+        return f"{under}0.1%"
+    return f"{over}99.9%" if share > 0.999 else f"{float(share):.1%}"
+
+
+def brief_percent(share: float) -> str:
+    """A share in per cent as it fits a table: ``<0.1%``."""
+    return percent(share, "<", ">")
 
 
 def others(total: int, shown: int, what: str = "more") -> list[str]:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import MissingParameter
+from typer._click.exceptions import MissingParameter  # as in failures.py
 from typer.core import TyperCommand, TyperGroup
 
 from anpr_share.cli import failures
@@ -133,11 +133,8 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write an example, then what must and may be given."""
-        _write_example(formatter, self.epilog)
         parameters = self.get_params(ctx)
-        own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
-        _write_section(formatter, "Required", [parameter for parameter in own if parameter.required])
-        _write_section(formatter, "Options", [parameter for parameter in own if not parameter.required])
+        _write_own(formatter, self.epilog, parameters, [parameter for parameter in parameters if parameter.required])
         _write_common(formatter, parameters)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -193,11 +190,8 @@ class CommandWithMore(Commands):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write an example, what must and may be given, and the commands."""
-        _write_example(formatter, self.epilog)
         parameters = self.get_params(ctx)
-        own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
-        _write_section(formatter, "Required", self.needed)
-        _write_section(formatter, "Options", [parameter for parameter in own if parameter not in self.needed])
+        _write_own(formatter, self.epilog, parameters, self.needed)
         self.format_commands(ctx, formatter)
         _write_common(formatter, parameters)
 
@@ -219,11 +213,15 @@ def _record(parameter: Any) -> tuple[str, str]:
     return (name if parameter.is_flag else f"{name} {parameter.metavar}"), parameter.help or ""
 
 
-def _write_example(formatter: Any, example: str | None) -> None:
+def _write_own(formatter: Any, example: str | None, parameters: Sequence[Any], needed: Sequence[Any]) -> None:
+    """An example, then what must and may be given."""
     if example:
         with formatter.section("Example"):
             for line in example.splitlines():
                 formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+    own = [parameter for parameter in parameters if parameter.name not in _COMMON_NAMES]
+    _write_section(formatter, "Required", needed)
+    _write_section(formatter, "Options", [parameter for parameter in own if parameter not in needed])
 
 
 def _write_section(formatter: Any, heading: str, parameters: Sequence[Any]) -> None:

@@ -100,32 +100,26 @@ def export(
     Only what the agreement lists leaves. Rejected rows are counted and left out. Exit code 1, and nothing written,
     if no row is left.
     """
-    from anpr_share.cli.parsing import day
+    from anpr_share.cli.parsing import day, given, if_given
     from anpr_share.errors import UsageError
     from anpr_share.reports.exchange import export_lines
-    from anpr_share.tables.profile import load_profile
     from anpr_share.work import exporting
 
     if engine == "spark" or master is not None:
         raise UsageError(
             "Apache Spark is not in this version", hint="leave out --engine and --master: one machine will do"
         )
-    others: dict[str, exporting.Input | None] = {}
-    for name, files, its_profile in (("targets", targets, targets_profile), ("cameras", cameras, cameras_profile)):
-        if (files is None) != (its_profile is None):
-            raise UsageError(f"--{name} and --{name}-profile go together", hint="give both, or neither")
-        others[name] = None
-        if files is not None and its_profile is not None:
-            others[name] = exporting.Input(tuple(files), load_profile(its_profile))
-    source = exporting.Input(tuple(reads), load_profile(profile))
+    source = given(reads, profile)
+    log = if_given("targets", targets, targets_profile)
+    register = if_given("cameras", cameras, cameras_profile)
     with opened(invocation) as site, invocation.progress() as progress:
         result = exporting.export(
             site,
             document(request),
             source,
             out,
-            targets=others["targets"],
-            cameras=others["cameras"],
+            targets=log,
+            cameras=register,
             window=None if window is None else day(window),
             authority=authority,
             rejects=rejects,

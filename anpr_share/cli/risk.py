@@ -30,7 +30,8 @@ def risk(
     agreement: Annotated[
         str,
         typer.Option(
-            metavar="FILE_OR_ID", help="A draft, an agreement, or the id of one in force at the site, a force."
+            metavar="FILE_OR_ID",
+            help="A filled-in draft, a signed agreement, or the id of one in force at this force's site.",
         ),
     ],
     cameras: Annotated[list[str] | None, typer.Option(metavar="FILE", help="Cameras and their context.")] = None,
@@ -39,20 +40,19 @@ def risk(
 ) -> Outcome:
     """Measure how identifying a release of reads would be.
 
-    Counts and shares of the reads as the agreement would let them out, and never a value. Needs a site only for an
-    agreement by its id: then what was exported under it counts too. Exit code 1 if the agreement's ceiling is passed.
+    Counts and shares of the reads as the agreement would let them out, and never a value. For a draft see anpr-share
+    agreement draft. Needs a site only for an agreement by its id: then what was exported under it counts too. Exit code
+    1 if the agreement's ceiling is passed.
     """
-    from anpr_share.errors import UsageError
+    from anpr_share.cli.parsing import given, if_given
     from anpr_share.reports.risk import risk_lines
     from anpr_share.reports.terminal import near
-    from anpr_share.site.files import new_file
-    from anpr_share.tables.profile import load_profile
+    from anpr_share.site.files import new_file, require_free
     from anpr_share.work import risk as work
 
-    if (not cameras) != (cameras_profile is None):
-        raise UsageError("--cameras and --cameras-profile go together", hint="give both, or neither")
-    loaded = load_profile(profile)
-    places = None if cameras_profile is None else load_profile(cameras_profile)
+    if html is not None:
+        require_free(html)
+    source, register = given(reads, profile), if_given("cameras", cameras, cameras_profile)
     file = Path(agreement)
     if file.is_file() or not is_identifier(agreement):
         basis = work.of_file(document(file), invocation.clock())
@@ -60,8 +60,7 @@ def risk(
         with opened(invocation) as site:
             basis = work.of_site(site, agreement)
     with invocation.progress() as progress:
-        context = None if places is None else work.context_of(basis, tuple(cameras or ()), places)
-        result = work.look(basis, tuple(reads), loaded, progress=progress, context=context)
+        result = work.look(basis, source, register, progress=progress)
     lines = risk_lines(result)
     if html is not None:
         from anpr_share.reports.risk_page import page

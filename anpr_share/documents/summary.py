@@ -130,6 +130,7 @@ class FeasibilitySummary(Document):
             raise ValueError("a condition is listed twice")
         if any(0 < count < self.settings.small_below for count in self._counts()):
             raise ValueError("a small count is published")
+        self._check_reads()
         self._check_funnel()
         self._check_points()
         return self
@@ -140,6 +141,16 @@ class FeasibilitySummary(Document):
         for item in items:
             found += [item.rows, item.vehicles]  # type: ignore[attr-defined] # each of them has both
         return (count for count in found if count is not None)
+
+    def _check_reads(self) -> None:
+        """Reads are told where they bound no vehicles, and no vehicle is left that no read was of."""
+        least = max(self.vehicles or 0, 2 * self.settings.small_below)
+        if 0 < (self.vehicles_in_reads or least) < least:
+            raise ValueError("fewer vehicles are in the reads than may be told")
+        if 0 < (self.reads or least * self.settings.min_reads) < least * self.settings.min_reads:
+            raise ValueError("fewer reads are there than may be told")
+        if self.reads is not None and (self.vehicles_in_reads or 0) > self.reads:
+            raise ValueError("more vehicles are in the reads than there are reads")
 
     def _check_funnel(self) -> None:
         if (self.code == "stop") is not (self.steps[-1].vehicles == 0):

@@ -115,7 +115,7 @@ class Alert:
     sensitivity: Fraction
     specificity: Fraction
     ppv: Fraction
-    false_per_true: Fraction | None
+    false_per_true: Fraction
 
 
 @dataclass(frozen=True, slots=True)

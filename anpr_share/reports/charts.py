@@ -143,6 +143,11 @@ def chart(lines: Sequence[Line], x: Axis, y: Axis, across: tuple[float, str] | N
     )
 
 
+def share_axis(title: str) -> Axis:
+    """From none to all, in per cent."""
+    return Axis(title, 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2)))
+
+
 def whole_ticks(most: int) -> tuple[int, ...]:
     """From 0 to at least ``most``, in steps of 1, 2 or 5 times a power of ten: at most seven of them."""
     power = 10 ** max(0, math.floor(math.log10(max(most, 1))) - 1)

@@ -139,6 +139,8 @@ def load_lines(result: LoadResult) -> list[Line]:
     ]
     if result.expired:
         lines.append(f"not kept: {count(result.expired, 'row')}")
+    if result.disclosure_risk is not None and "unicity4" in result.disclosure_risk:
+        lines.append(_risk_line(result.disclosure_risk))
     lines += [f"note: {note}" for note in result.notes]
     lines += [
         "its one-time key is destroyed: no copy of the bundle file can be opened any more",

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from anpr_share.feasibility.base_rate import SPECIFICITIES
+from anpr_share.feasibility.base_rate import SENSITIVITY, SPECIFICITIES
 from anpr_share.feasibility.figures import MILESTONES
-from anpr_share.reports.feasibility_words import STEPS, verdict_lines
+from anpr_share.periods import Duration
+from anpr_share.reports.feasibility_words import STEPS, false_to_one, verdict_lines
 from anpr_share.reports.feasibility_words import reason as reason_text
 from anpr_share.reports.terminal import Table
-from anpr_share.words import count
+from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from anpr_share.feasibility.figures import BaseRate, FeasibilityResult
     from anpr_share.reports.terminal import Line
 
 _BAR: Final = 40
 _CURVE_DAYS: Final = (0, 15, *MILESTONES, 240, 300, 366)
-_SENSITIVITY: Final = Fraction(9, 10)
+_MANY: Final = 10
+"""From this part of all rows on, rows that cannot be read say that the profile is wrong, rather than the rows."""
 
 
 def feasibility_lines(result: FeasibilityResult) -> list[Line]:
@@ -40,25 +42,11 @@ def feasibility_lines(result: FeasibilityResult) -> list[Line]:
     ]
 
 
-def share_text(share: Fraction) -> str:
-    """A share in per cent: ``2.2%``, ``0.034%``."""
-    if share == 0:
-        return "0%"
-    return f"{float(share):.1%}" if share >= Fraction(1, 100) else f"{float(share) * 100:.2g}%"
-
-
-def ratio_text(ratio: Fraction) -> str:
-    """How many to one: ``2,963``, ``44.3``, ``0.4``."""
-    if ratio < Fraction(1, 10):
-        return f"{float(ratio):.2g}"
-    return f"{float(ratio):,.1f}" if ratio < 1000 else f"{float(ratio):,.0f}"
-
-
 def specificity_text(specificity: Fraction) -> str:
-    """A specificity with as many digits as tell it from 1: ``0.9977``, ``0.999966``."""
+    """A specificity with as many digits as tell it from 1, rounded up: ``0.9978``, ``0.999967``."""
     short = 1 - specificity
     digits = 1 - math.floor(math.log10(short)) if short else 0
-    return f"{float(specificity):.{digits}f}"
+    return f"{math.ceil(specificity * 10**digits) / 10**digits:.{digits}f}"
 
 
 def _verdict(result: FeasibilityResult) -> Iterator[Line]:
@@ -68,6 +56,17 @@ def _verdict(result: FeasibilityResult) -> Iterator[Line]:
         yield f"  why     {reason}"
     for change in verdict.changes:
         yield f"  change  {change}"
+    unreadable = sum(reason.rows for reason in result.funnel.steps[0].reasons)
+    unread = {
+        "targets": (unreadable, result.funnel.rows),
+        "reads": (result.rejected, result.rejected + (result.reads or 0)),
+    }
+    for table, (rows, of) in unread.items():
+        if rows * _MANY > of:
+            yield (
+                f"note: {rows:,} of {count(of, 'row')} of the {table} cannot be read: does the profile fit? anpr-share "
+                "check says what is wrong"
+            )
 
 
 def _funnel(result: FeasibilityResult) -> Iterator[Line]:
@@ -77,10 +76,12 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
         rows += [(f"    {reason_text(reason.code)}", -reason.rows, -reason.vehicles) for reason in step.reasons]
         name = f"{number} {STEPS[step.name]}" + ("" if step.judged else " (cannot be told)")
         rows.append((name, step.rows, step.vehicles))
-    yield Table(("step, and before it what falls out", "rows", "vehicles"), rows)
+    yield Table(("step, and above it what falls out", "rows", "vehicles"), rows)
     if funnel.several:
-        yield f"{count(funnel.several, 'cell')} with several plates, {funnel.plates:,} together, were split"
-    yield f"retention: {looked_at.retention}, so from {result.first} to {result.last} ({looked_at.timezone})"
+        cells = f"{count(funnel.several, 'cell')} with {funnel.plates:,} plates in all"
+        yield f"{cells} were split, so vehicles may outnumber rows"
+    kept = Duration.parse(looked_at.retention).words
+    yield f"retention: {kept}, so from {result.first} to {result.last} ({looked_at.timezone})"
     if result.reads is not None:
         expired = f", {result.expired:,} of them expired" if result.expired else ""
         yield f"reads: {result.reads:,}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
@@ -88,12 +89,16 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
             yield f"{count(result.rejected, 'row')} more failed the checks of reads, and anpr-share check says why"
     if result.during is not None:
         yield f"vehicles with a read during the offence: {result.during:,}"
+    yield (
+        f"needed: {count(looked_at.vehicles_needed, 'vehicle')} after {count(looked_at.paperwork_days, 'day')} of "
+        "paperwork; [feasibility] in the targets' profile sets this, retention and steps"
+    )
 
 
 def _race(result: FeasibilityResult) -> Iterator[Line]:
     race = result.race
     by = "their reads" if race.basis == "reads" else "the dates of the offences alone"
-    yield f"vehicles left after so many days of paperwork, by {by}"
+    yield f"vehicles left after days of paperwork, by {by}"
     most = race.after(0)
     if most == 0:
         yield "    none even today"
@@ -102,12 +107,12 @@ def _race(result: FeasibilityResult) -> Iterator[Line]:
     for days in sorted({*_CURVE_DAYS, papers}):
         vehicles = race.after(days)
         bar = "#" * -(-vehicles * _BAR // most)
-        mark = "  papers" if days == papers else ""
+        mark = "  signed" if days == papers else ""
         yield f"{days:>5}  {result.last + timedelta(days=days)}  {bar:<{_BAR}}  {vehicles:>9,}{mark}"
     if race.first_loss is not None and race.worst is not None:
         yield (
-            f"the first is lost on {race.first_loss}; the worst day is {race.worst.on}, "
-            f"in {count(race.worst.after, 'day')}, with {count(race.worst.vehicles, 'vehicle')}"
+            f"the first is lost on {race.first_loss}; most are lost on {race.worst.on}, "
+            f"in {count(race.worst.after, 'day')}: {count(race.worst.vehicles, 'vehicle')}"
         )
     if race.reads is not None:
         yield f"a start today keeps {count(race.reads, 'read')} of these vehicles"
@@ -117,17 +122,17 @@ def _worth(found: BaseRate) -> Iterator[Line]:
     yield "what an alert is worth if a method finds 90% of those sought (--json has more)"
     rows: list[tuple[str, ...]] = []
     for line in found.prevalences:
-        alerts = [
-            alert for alert in found.alerts if alert.prevalence == line.name and alert.sensitivity == _SENSITIVITY
-        ]
+        alerts = [alert for alert in found.alerts if alert.prevalence == line.name and alert.sensitivity == SENSITIVITY]
         (needed,) = (
             item.specificity
             for item in found.needed
-            if item.prevalence == line.name and item.sensitivity == _SENSITIVITY
+            if item.prevalence == line.name and item.sensitivity == SENSITIVITY
         )
-        rows.append((f"{line.name}: right", *(share_text(alert.ppv) for alert in alerts), specificity_text(needed)))
-        false = (alert.false_per_true for alert in alerts)
-        rows.append(("    false for a true one", *("-" if item is None else ratio_text(item) for item in false), ""))
+        rows.append(
+            (f"{line.name}: right", *(brief_percent(float(alert.ppv)) for alert in alerts), specificity_text(needed))
+        )
+        rows.append(("    false for a true one", *(false_to_one(alert.false_per_true) for alert in alerts), ""))
     yield Table(("specificity", *(str(float(item)) for item in SPECIFICITIES), "half right at"), rows)
+    yield "specificity: the share of the vehicles not sought that the method leaves alone"
     for line in found.prevalences:
         yield f"{line.name}: {line.text}"

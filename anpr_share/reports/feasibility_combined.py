@@ -57,7 +57,7 @@ def combine_lines(result: CombineResult) -> list[Line]:
         *_race(combined),
         "",
         "a vehicle that several forces seek or see is counted once by each",
-        'suppressed counts make a sum "from .. to ..": nothing in between was guessed',
+        'a sum such as "20 to 35" holds suppressed counts, and may be anything in between',
     ]
 
 

@@ -14,20 +14,28 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from anpr_share import __version__
-from anpr_share.feasibility.base_rate import LINES, predictive_value, specificity_needed
+from anpr_share.feasibility.base_rate import LINES, SENSITIVITY, predictive_value, specificity_needed
 from anpr_share.feasibility.figures import Shared, SharedPoint, SharedReason, SharedStep
 from anpr_share.periods import Duration
-from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, short, whole_ticks
-from anpr_share.reports.feasibility_words import BASES, CONDITIONS, HEADLINES, NEITHER, STEPS, VERDICTS, reason, untold
-from anpr_share.reports.html import brief_percent, environment, number
-from anpr_share.risk.unicity import wilson
-from anpr_share.words import count
+from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, share_axis, short, whole_ticks
+from anpr_share.reports.feasibility_words import (
+    BASES,
+    CONDITIONS,
+    HEADLINES,
+    NEITHER,
+    STEPS,
+    VERDICTS,
+    false_to_one,
+    reason,
+    untold,
+)
+from anpr_share.reports.html import environment, number
+from anpr_share.risk.figures import wilson
+from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SENSITIVITY: Final = Fraction(9, 10)
-"""The share of vehicles sought that a detector is taken to find: nine in ten, as in the study of 2019."""
 FALSE_SHARES: Final = tuple(Fraction(1, 10**power) for power in range(1, 6))
 """1 - specificity: one false alert in so many vehicles that are not sought."""
 _NAMES: Final = {"vans-2019": "vans", "live-cases": "live cases"}
@@ -81,7 +89,7 @@ def page(shared: Shared) -> str:
             headline=HEADLINES[shared.code] if shared.conditions or shared.code != "go-if" else NEITHER,
             word=VERDICTS[shared.code],
             look=_LOOKS[shared.code],
-            conditions=[CONDITIONS.get(item, item) for item in shared.conditions],
+            conditions=[CONDITIONS[item] for item in shared.conditions],
             basis=BASES[shared.basis],
             retention=Duration.parse(shared.settings.retention).words,
             offences=_offences(shared.settings.offences),
@@ -144,7 +152,7 @@ def _funnel(shared: Shared) -> list[_Row]:
 
 
 def _step(step: SharedStep, min_reads: int) -> str:
-    phrase = STEPS.get(step.name, step.name)
+    phrase = STEPS[step.name]
     return f"{phrase}: {count(min_reads, 'read')} or more" if step.name == "often" else phrase
 
 
@@ -250,14 +258,7 @@ def _worths(sought: Sequence[_Sought]) -> list[_Worth]:
 
 def _worth(prevalence: Fraction, false_share: Fraction) -> tuple[str, str]:
     right = predictive_value(prevalence, SENSITIVITY, 1 - false_share)
-    return brief_percent(float(right)), _few(1 / right - 1)
-
-
-def _few(false: Fraction) -> str:
-    """False alerts for each true one."""
-    if 0 < false < Fraction(1, 10):
-        return "<0.1"
-    return f"{float(false):,.1f}" if false < 100 else f"{float(false):,.0f}"
+    return brief_percent(float(right)), false_to_one(1 / right - 1)
 
 
 def _needed(prevalence: Fraction) -> tuple[str, str]:
@@ -284,7 +285,7 @@ def _alerts(sought: Sequence[_Sought]) -> Chart:
     return chart(
         lines,
         Axis("one false alert in so many vehicles that are not sought", 1, len(FALSE_SHARES), ticks),
-        Axis("alerts that are right", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
+        share_axis("alerts that are right"),
     )
 
 

@@ -6,6 +6,7 @@ The names are for programs and stay; these phrases may get better. A reason that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Final
 
 from anpr_share.feasibility.figures import Basis, Code, Condition
@@ -50,6 +51,8 @@ BASES: Final[Mapping[Basis, str]] = {
 """What says that there are data of a vehicle."""
 
 REASONS: Final[Mapping[str, str]] = {
+    "offence-form": "the offence is free text, or beyond 100 others",
+    "date-unreadable": "a date is not written as the profile says",
     "offence-missing": "no offence is named",
     "offence-other": "another offence",
     "nobody-convicted": "no conviction, and not a convicted person's",
@@ -93,3 +96,10 @@ def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
 def untold(small_below: int) -> str:
     """What stands where a count is left out."""
     return f"fewer than {small_below:,}, or not told"
+
+
+def false_to_one(false: Fraction) -> str:
+    """How many false alerts there are for each true one: ``2,963``, ``44.3``, ``<0.1``."""
+    if 0 < false < Fraction(1, 10):
+        return "<0.1"
+    return f"{float(false):,.1f}" if false < 100 else f"{float(false):,.0f}"

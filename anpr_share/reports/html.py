@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import plain
-from anpr_share.words import count
+from anpr_share.words import brief_percent, count
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,17 +54,3 @@ def sentence(text: str) -> str:
     """A text of ours with its first letter as in a sentence; a name or a command stays as it is."""
     first = text.split(" ", maxsplit=1)[0]
     return text[0].upper() + text[1:] if first.isascii() and first.isalpha() else text
-
-
-def percent(share: float, under: str = "under ", over: str = "over ") -> str:
-    """A share in per cent, rounded, but never to none or to all: those two are said only where they hold."""
-    if share in {0.0, 1.0}:
-        return f"{share:.0%}"
-    if share < 0.001:
-        return f"{under}0.1%"
-    return f"{over}99.9%" if share > 0.999 else f"{share:.1%}"
-
-
-def brief_percent(share: float) -> str:
-    """A share in per cent as it fits a table: ``<0.1%``."""
-    return percent(share, "<", ">")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anpr_share.reports.terminal import Table
-from anpr_share.words import RESOLUTIONS, count, of_100
+from anpr_share.words import RESOLUTIONS, brief_percent, count, of_100
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +33,11 @@ def risk_lines(result: RiskResult) -> list[Line]:
 def _lines(result: RiskResult) -> Iterator[Line]:
     yield from headline(result.release.curves[0])
     if result.ceiling is not None and result.over_ceiling:
-        yield f"that is above the agreement's ceiling of {result.ceiling}: an export is refused"
+        yield f"that is above the agreement's ceiling, {_ceiling(result.ceiling)}: an export is refused"
     elif result.ceiling is not None:
-        yield f"that keeps under the agreement's ceiling of {result.ceiling}"
+        yield f"that keeps under the agreement's ceiling, {_ceiling(result.ceiling)}"
+    else:
+        yield "the agreement sets no ceiling, so no export is refused for this"
     yield ""
     signed = "signed" if result.signed else "not signed by all"
     yield f"agreement   {result.agreement}, version {result.version}, {signed}"
@@ -63,6 +65,10 @@ def _lines(result: RiskResult) -> Iterator[Line]:
     yield "whatever the figures, these are personal data"
 
 
+def _ceiling(share: str) -> str:
+    return f"{of_100(float(share))} ({share})"
+
+
 def headline(curve: Unicity) -> list[str]:
     """How many vehicles four reads single out, in a sentence or two."""
     four = curve.curve[3]
@@ -73,7 +79,7 @@ def headline(curve: Unicity) -> list[str]:
 
 
 def _interval(share: Estimate) -> str:
-    return f"95 % interval {share.low * 100:.0f} to {share.high * 100:.0f}"
+    return f"95% interval {share.low * 100:.0f} to {share.high * 100:.0f}"
 
 
 def _scope(title: str, scope: Scope) -> Iterator[Line]:
@@ -93,7 +99,7 @@ def _scope(title: str, scope: Scope) -> Iterator[Line]:
 
 
 def _unicity(scope: Scope) -> Iterator[Line]:
-    headings = ("of 100 vehicles, singled out by", *(f"{item.points}" for item in scope.curves[0].curve))
+    headings = ("of 100, singled out by so many points", *(f"{item.points}" for item in scope.curves[0].curve))
     rows = []
     for curve in scope.curves:
         rows.append((f"times to {RESOLUTIONS[curve.resolution]}", *(_cell(item.vehicles) for item in curve.curve)))
@@ -116,18 +122,18 @@ def _standing_out(scope: Scope) -> Iterator[Line]:
                     name,
                     volume.count,
                     volume.most,
-                    f"{volume.median:g}",
+                    f"{volume.median:,.1f}".removesuffix(".0"),
                     *_shares(volume),
                     volume.alone,
                     volume.outstanding,
                 )
             )
-    yield Table(("by volume", "number", "most reads", "median", "busiest", "top 1 %", "alone", "over 10x"), rows)
+    yield Table(("by volume", "number", "most reads", "median", "busiest", "top 1%", "alone", "over 10x"), rows)
     yield "alone: no other has this number of reads; whoever knows it knows which it is"
 
 
 def _shares(volume: Volume) -> tuple[str, str]:
-    return f"{volume.busiest_share * 100:.1f} %", f"{volume.top_hundredth_share * 100:.1f} %"
+    return brief_percent(volume.busiest_share), brief_percent(volume.top_hundredth_share)
 
 
 def _scarce(scarce: Scarce, *, cameras: bool) -> Iterator[Line]:
@@ -151,7 +157,10 @@ def _rejoined(found: Rejoined, scope: Scope) -> Iterator[Line]:
 def _context(context: Context) -> Iterator[Line]:
     yield f"context of {count(context.cameras, 'camera')}, so that {context.k} or more are alike:"
     yield f"  {count(context.before, 'combination')} in the extract; {count(context.rare, 'camera')} in rare ones"
-    yield f"  {count(context.after, 'combination')} released, the smallest of {count(context.smallest, 'camera')}"
+    if context.after:
+        yield f"  {count(context.after, 'combination')} released, the smallest of {count(context.smallest, 'camera')}"
+    else:
+        yield "  nothing released: there are fewer cameras than must be alike"
     yield f"  {count(context.coarser, 'camera')} made coarser, {count(context.left_out, 'camera')} left out"
 
 
@@ -160,7 +169,10 @@ def _choices(result: RiskResult) -> Iterator[Line]:
         ("ways to release", "sample", "vehicles", "by 4 reads", "interval", "exposed"),
         [_choice(item, result.columns) for item in result.choices],
     )
-    yield "* as agreed; of 100 vehicles released; exposed: of 100 in the extract"
+    yield "* as agreed; by 4 reads: of 100 that are released, or of those seen so often"
+    yield "exposed: of 100 in the extract"
+    if len({item.sample for item in result.choices}) > 1:
+        yield "other vehicles in a sample may give another figure than the interval says"
     for sentence in result.recommendation:
         yield f"- {sentence}"
 

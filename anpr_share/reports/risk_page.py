@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from anpr_share import __version__
-from anpr_share.reports.charts import Axis, Chart, Line, Point, chart
-from anpr_share.reports.html import brief_percent, environment, percent
+from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, share_axis
+from anpr_share.reports.html import environment
 from anpr_share.risk.figures import (
     MOST_POINTS,
     Choice,
@@ -25,12 +25,11 @@ from anpr_share.risk.figures import (
     Unicity,
     Volume,
 )
-from anpr_share.words import count
+from anpr_share.words import RESOLUTIONS, brief_percent, count, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_RESOLUTIONS: Final = {"1s": "1 second", "1m": "1 minute", "15m": "15 minutes", "1h": "1 hour", "1d": "1 day"}
 _ABOVE, _WITHIN, _NONE = "above the ceiling", "within the ceiling", "no ceiling is agreed"
 
 
@@ -40,7 +39,7 @@ class _Measured:
 
     id: str
     title: str
-    chart: Chart | None
+    chart: Chart
     told: str
     rows: tuple[_Curve, ...]
 
@@ -92,7 +91,7 @@ def page(result: RiskResult) -> str:
             ceiling=ceiling,
             look={_ABOVE: "bad", _WITHIN: "doubtful", _NONE: "doubtful"}[ceiling],
             ceiling_told=_ceiling_told(result, ceiling),
-            resolution=_resolution(result.resolution),
+            resolution=RESOLUTIONS[result.resolution],
             sample=_sample(result.sample),
             what=_what(result),
             measured=[_measured(f"unicity-{number}", title, scope) for number, (title, scope) in enumerate(scopes, 1)],
@@ -123,44 +122,32 @@ def _what(result: RiskResult) -> str:
     return "places and times" if "camera" in result.columns else "moments"
 
 
-def _resolution(code: str) -> str:
-    return _RESOLUTIONS.get(code, code)
-
-
 def _sample(sample: str) -> str:
-    return "every vehicle" if sample in {"", "1"} else f"{sample} of vehicles"
+    return "every vehicle" if sample == "1" else f"{sample} of vehicles"
 
 
-def _four(scope: Scope) -> Identified | None:
-    """What four points give away at the agreed resolution; None if there is nothing to measure."""
-    found = next((item for unicity in scope.curves[:1] for item in unicity.curve if item.points == 4), None)
-    return found if found is not None and found.vehicles.of else None
+def _four(scope: Scope) -> Identified:
+    """What four points give away at the agreed resolution."""
+    return scope.curves[0].curve[3]
 
 
 def _shares(scope: Scope) -> str:
     """The share of all vehicles, and of those that are known so well, if that is greater."""
-    found = _four(scope)
-    if found is None:
-        return "not measured"
-    more = found.known is not None and found.known.share > found.vehicles.share
-    told = f"{percent(found.vehicles.share)} of vehicles"
-    return f"{told}, and {percent(found.known.share)} of those seen so often" if more and found.known else told
+    everybody, known = _four(scope).vehicles, _four(scope).known
+    told = f"{percent(everybody.share)} of vehicles"
+    more = known is not None and known.share > everybody.share
+    return f"{told}, and {percent(known.share)} of those seen so often" if known and more else told
 
 
 def _headline(result: RiskResult) -> str:
-    if _four(result.release) is None:
-        return "there is no vehicle to release, so nothing was measured"
     return f"four {_what(result)} that somebody knows of a vehicle identify {_shares(result.release)}"
 
 
 def _interval_told(scope: Scope) -> str:
     found = _four(scope)
-    if found is None:
-        return ""
-    shares = [
-        ("of all", found.vehicles),
-        *([("of those with four points or more", found.known)] if found.known else []),
-    ]
+    shares = [("of all", found.vehicles)]
+    if found.known is not None:
+        shares.append(("of those with four points or more", found.known))
     told = "; ".join(
         f"{which}, {percent(item.low)} to {percent(item.high)}, from {count(item.of, 'vehicle')} looked at"
         for which, item in shares
@@ -187,15 +174,15 @@ def _ceiling_told(result: RiskResult, ceiling: str) -> str:
 
 def _measured(own: str, title: str, scope: Scope) -> _Measured:
     told = "; ".join(
-        f"{_resolution(item.resolution)} "
+        f"to {RESOLUTIONS[item.resolution]} "
         + ", ".join(f"{one.points}: {brief_percent(one.vehicles.share)}" for one in item.curve)
         for item in scope.curves
     )
     return _Measured(
         id=own,
         title=title,
-        chart=_drawn(scope.curves) if any(item.curve for item in scope.curves) else None,
-        told=f"Lines of the share of vehicles identified, by points known, one for each resolution: {told}",
+        chart=_drawn(scope.curves),
+        told=f"Lines of the share of all vehicles identified, by points known, one for each resolution: {told}",
         rows=tuple(row for item in scope.curves for row in _rows(item)),
     )
 
@@ -203,34 +190,26 @@ def _measured(own: str, title: str, scope: Scope) -> _Measured:
 def _drawn(curves: Sequence[Unicity]) -> Chart:
     lines = [
         Line(
-            _resolution(item.resolution).replace("minutes", "min"),
-            tuple(
-                Point(one.points, one.vehicles.share, one.vehicles.low, one.vehicles.high)
-                for one in sorted(item.curve, key=lambda one: one.points)
-            ),
+            RESOLUTIONS[item.resolution].removeprefix("the ").replace("minutes", "min"),
+            tuple(Point(one.points, one.vehicles.share, one.vehicles.low, one.vehicles.high) for one in item.curve),
         )
         for item in curves
     ]
     return chart(
         lines,
         Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1))),
-        Axis("vehicles identified", 0, 1, tuple((tenth / 10, f"{tenth * 10}%") for tenth in range(0, 11, 2))),
+        share_axis("of all vehicles"),
     )
 
 
 def _rows(item: Unicity) -> tuple[_Curve, _Curve]:
-    found = {one.points: one for one in item.curve}
-    every = range(1, MOST_POINTS + 1)
-    name = _resolution(item.resolution)
+    name = RESOLUTIONS[item.resolution]
     return (
         _Curve(
             f"{name}: all vehicles ({item.measured:,} of {item.vehicles:,} looked at)",
-            tuple(_cell(found[number].vehicles) if number in found else ("none", "", "") for number in every),
+            tuple(_cell(one.vehicles) for one in item.curve),
         ),
-        _Curve(
-            f"{name}: those with so many points",
-            tuple(_cell(found[number].known if number in found else None) for number in every),
-        ),
+        _Curve(f"{name}: those with so many points", tuple(_cell(one.known) for one in item.curve)),
     )
 
 
@@ -290,43 +269,47 @@ def _plain(item: Volume) -> str:
 def _scarce(scopes: Sequence[tuple[str, Scope]]) -> _Figures:
     found = [scope.scarce for _, scope in scopes]
     reads = [scope.reads for _, scope in scopes]
-    fewest = " and ".join(dict.fromkeys(f"{item.k:,}" for item in found))
-    return _table(
-        "scarce",
-        f"Reads with fewer than {fewest} vehicles around them",
-        [title for title, _ in scopes],
-        [
-            ("Days with so few", [f"{item.days:,}" for item in found]),
-            ("Reads on them", _parts([item.reads_on_days for item in found], reads)),
+    rows = [
+        ("Days with so few", [f"{item.days:,}" for item in found]),
+        ("Reads on them", _parts([item.reads_on_days for item in found], reads)),
+    ]
+    if _have_cameras(scopes):
+        rows += [
             ("Cameras with so few", [f"{item.cameras:,}" for item in found]),
             ("Reads at them", _parts([item.reads_at_cameras for item in found], reads)),
             ("Days of a camera with so few", [f"{item.camera_days:,}" for item in found]),
             ("Reads there and then", _parts([item.reads_on_camera_days for item in found], reads)),
-        ],
-    )
+        ]
+    title = f"Reads with fewer than {found[0].k:,} vehicles around them"
+    return _table("scarce", title, [title for title, _ in scopes], rows)
+
+
+def _have_cameras(scopes: Sequence[tuple[str, Scope]]) -> bool:
+    """Whether cameras are released; without them there is nothing to say of any."""
+    return all(scope.cameras is not None for _, scope in scopes)
 
 
 def _rejoined(scopes: Sequence[tuple[str, Scope]]) -> _Figures:
     found = [scope.rejoined for _, scope in scopes]
     reads = [scope.reads for _, scope in scopes]
-    cameras = [None if scope.cameras is None else scope.cameras for _, scope in scopes]
+    alone = _parts([item.by_place_and_time for item in found], reads)
+    matched = _parts([item.cameras for item in found], [scope.cameras for _, scope in scopes])
+    with_one = _parts([item.vehicles for item in found], [scope.vehicles for _, scope in scopes])
+    rows = [("Reads with a time that no other has", _parts([item.by_time for item in found], reads))]
+    if _have_cameras(scopes):
+        rows += [
+            ("Reads that are the only one of their camera at their time", alone),
+            ("Cameras matched by their times alone", matched),
+        ]
+    rows += [
+        ("Vehicles with such a read", with_one),
+        ("Reads joined with them", _parts([item.reads for item in found], reads)),
+    ]
     return _table(
         "rejoined",
         "Two releases of these same reads, with unrelated tokens",
-        [f"{title}, times to {_resolution(scope.rejoined.resolution)}" for title, scope in scopes],
-        [
-            ("Reads with a time that no other has", _parts([item.by_time for item in found], reads)),
-            (
-                "Reads that are the only one of their camera at their time",
-                _parts([item.by_place_and_time for item in found], reads),
-            ),
-            ("Cameras matched by their times alone", _parts([item.cameras for item in found], cameras)),
-            (
-                "Vehicles with such a read",
-                _parts([item.vehicles for item in found], [scope.vehicles for _, scope in scopes]),
-            ),
-            ("Reads joined with them", _parts([item.reads for item in found], reads)),
-        ],
+        [f"{title}, times to {RESOLUTIONS[scope.rejoined.resolution]}" for title, scope in scopes],
+        rows,
     )
 
 
@@ -366,7 +349,7 @@ def _minutes(minutes: float) -> str:
 def _choice(item: Choice) -> _Choice:
     return _Choice(
         agreed=item.agreed,
-        resolution=_resolution(item.resolution),
+        resolution=RESOLUTIONS[item.resolution],
         columns=", ".join(item.columns),
         sample=_sample(item.sample),
         vehicles=f"{item.of:,}",

@@ -1,5 +1,6 @@
 """How identifying a release would be, as pure rules over frames of numbered vehicles, cameras and times.
 
-`figures` holds the results; `unicity`, `standing_out`, `rejoining`, `key_loss`, `contexts` and `choices` work them out.
-Nothing here opens a file, and nothing here has a plate, a token or a camera's name.
+`figures` holds the results; `unicity` (by an index, `matching`), `standing_out` and `rejoining` work them out for one
+body of reads, which `scopes` puts together; `choices` compares ways to release, `contexts` has the k rule for cameras,
+and `key_loss` what a lost key costs. Nothing here opens a file, and no result has a plate, a token or a camera's name.
 """

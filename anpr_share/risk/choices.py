@@ -108,9 +108,10 @@ def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ..
         fitting = [way for way in least_lost if not above(way.unicity4, ceiling)]
         said.append(_under(ceiling, agreed, fitting, lowest))
     elif lowest.unicity4 < agreed.unicity4:
-        said.append(
-            f"most is gained {_described(lowest, agreed)}: four reads then single out {of_100(lowest.unicity4)}"
-        )
+        # Of ways that are told alike that which loses least: chance decides which of them is a little lower.
+        alike = (way for way in least_lost if round(way.unicity4, 2) == round(lowest.unicity4, 2))
+        way = next(way for way in alike if way is not agreed)
+        said.append(f"most is gained {_described(way, agreed)}: four reads then single out {of_100(way.unicity4)}")
     else:
         said.append("no coarser times, and no fewer columns, lower how many vehicles four reads single out")
     return (*said, *_of_coarsening(whole, agreed), *_of_sampling(ways, agreed))
@@ -118,18 +119,22 @@ def recommendation(ways: Sequence[Choice], ceiling: str | None) -> tuple[str, ..
 
 def _under(ceiling: str, agreed: Choice, fitting: Sequence[Choice], lowest: Choice) -> str:
     if agreed in fitting:
-        near = f", but the ceiling lies within the interval up to {of_100(agreed.high)}"
-        return f"as agreed it keeps under the ceiling of {ceiling}" + (near if agreed.high > float(ceiling) else "")
+        return f"as agreed it keeps under the ceiling of {ceiling}{_near(agreed, ceiling)}"
     if fitting:
         way = fitting[0]
         return (
             f"least is lost, and the ceiling of {ceiling} kept, {_described(way, agreed)}: "
-            f"four reads then single out {of_100(way.unicity4)}"
+            f"four reads then single out {of_100(way.unicity4)}{_near(way, ceiling)}"
         )
     return (
         f"nothing here keeps under the ceiling of {ceiling}; lowest it is {_described(lowest, agreed)}: "
         f"four reads then single out {of_100(lowest.unicity4)}"
     )
+
+
+def _near(way: Choice, ceiling: str) -> str:
+    """A warning where chance decides whether a way keeps under the ceiling."""
+    return f", but the ceiling lies within the interval up to {of_100(way.high)}" if way.high > float(ceiling) else ""
 
 
 def _described(way: Choice, agreed: Choice) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from math import sqrt
 from typing import Final
 
 MOST_POINTS: Final = 6
+_Z: Final = 1.959963984540054  # of a normal distribution, 95 % lie so many standard deviations around the mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,17 @@ class Estimate:
     low: float
     high: float
     of: int
+
+
+def wilson(hits: int, of: int) -> Estimate:
+    """The share ``hits / of`` with its 95 % interval (Wilson, 1927), which holds for shares near 0 and 1 too."""
+    if of == 0:
+        return Estimate(0.0, 0.0, 1.0, 0)
+    share, square = hits / of, _Z * _Z
+    middle = (share + square / (2 * of)) / (1 + square / of)
+    half = _Z * sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Estimate(share, 0.0 if hits == 0 else low, 1.0 if hits == of else high, of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +190,11 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class RiskResult:
-    """How identifying a release would be. ``agreement`` is its id, or None for a file that is not yet agreed.
+    """How identifying a release would be; ``signed`` says whether every party has signed the agreement.
 
-    ``release`` are the reads of days not yet released (all, if every day was); ``so_far`` these and those released
-    before, None if there is nothing more in it. ``ceiling`` is the agreement's, as a decimal text.
+    ``released`` is None where nobody knows, for an agreement in a file. ``release`` are the reads of days not yet
+    released (all, if every day was); ``so_far`` these and those released before, None if there is nothing more in it.
+    ``ceiling`` is the agreement's, as a decimal text.
     """
 
     at: datetime

@@ -20,14 +20,14 @@ _CLOSE: Final = 4
 _PLACE: Final = 1 << 32
 
 
-def alone(drawn: pl.DataFrame, rows: pl.DataFrame, highest: int, most: int) -> list[pl.Series]:
+def alone(drawn: pl.DataFrame, rows: pl.DataFrame, most: int) -> list[pl.Series]:
     """The vehicles, of those that have so many points, that the first 1, 2 … ``most`` points of theirs identify.
 
-    ``drawn`` has ``vehicle`` (UInt64), ``point`` and ``n``, from 0, in order; ``rows`` has ``vehicle``, at most
-    ``highest``, and ``point``, and every row that the vehicles drawn have.
+    ``drawn`` has ``vehicle``, ``point`` (UInt64) and ``n``, from 0, in order; ``rows`` has ``vehicle`` (unsigned
+    integer) and ``point``, and every row that any vehicle has at these points.
     """
     there = rows.select("vehicle", "point").filter(pl.col("point").is_in(drawn["point"].unique().implode()))
-    index = _Index(there, highest)
+    index = _Index(there)
     places = index.points.search_sorted(drawn["point"])
     each = drawn.select("vehicle", place=places).group_by("vehicle", maintain_order=True).agg("place")
     found: list[list[int]] = [[] for _ in range(most)]
@@ -40,14 +40,13 @@ def alone(drawn: pl.DataFrame, rows: pl.DataFrame, highest: int, most: int) -> l
 class _Index:
     """Who has been where. A set of vehicles is a Boolean for each there is, or the sorted numbers of a few."""
 
-    def __init__(self, there: pl.DataFrame, highest: int) -> None:
+    def __init__(self, there: pl.DataFrame) -> None:
         self.points = there["point"].unique().sort()
         vehicles = there["vehicle"]
-        if highest >= _CLOSE * there.height:
+        if _span(vehicles) > _CLOSE * there.height:
             # Not numbers that lie close: they get such.
-            each = vehicles.unique().sort()
-            vehicles, highest = each.search_sorted(vehicles), len(each) - 1
-        self._vehicles = highest + 1
+            vehicles = vehicles.rank("dense") - 1
+        self._vehicles = _span(vehicles)
         packed = self.points.search_sorted(there["point"]).cast(pl.UInt64) * _PLACE + vehicles.cast(pl.UInt64)
         packed = packed.sort()
         packed = packed.filter((packed != packed.shift()).fill_null(value=True))
@@ -83,6 +82,12 @@ class _Index:
                 self._left -= 1
             self._sets[place] = found
         return found
+
+
+def _span(numbers: pl.Series) -> int:
+    """One more than the greatest of these numbers; 0 without any."""
+    greatest = numbers.max()
+    return greatest + 1 if isinstance(greatest, int) else 0
 
 
 def _both(some: pl.Series, others: pl.Series) -> pl.Series:

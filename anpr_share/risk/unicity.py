@@ -13,35 +13,18 @@ rows pass: a release is seen twice, first for the points of the vehicles drawn, 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import sqrt
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from anpr_share.risk.figures import MOST_POINTS, Estimate, Identified, Unicity
+from anpr_share.risk.figures import MOST_POINTS, Identified, Unicity, wilson
 from anpr_share.risk.matching import alone
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_MEASURED: Final = 2_000
 """Vehicles drawn: an interval of at most 2.2 per cent to either side."""
 MOST_PAIRS: Final = 20_000_000
-_AT_ONCE: Final = 5_000_000
-_ALL_IN_ALL: Final = 30_000_000
 _HASHES: Final = 1 << 64
-_Z: Final = 1.959963984540054  # of a normal distribution, 95 % lie so many standard deviations around the mean
-
-
-def wilson(hits: int, of: int) -> Estimate:
-    """The share ``hits / of`` with its 95 % interval (Wilson, 1927), which holds for shares near 0 and 1 too."""
-    if of == 0:
-        return Estimate(0.0, 0.0, 1.0, 0)
-    share, square = hits / of, _Z * _Z
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    half = _Z * sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Estimate(share, 0.0 if hits == 0 else low, 1.0 if hits == of else high, of)
+_VISITS: Final = {"vehicle": pl.UInt64, "point": pl.UInt64}
 
 
 def points(rows: pl.DataFrame) -> pl.Series:
@@ -57,10 +40,9 @@ def points(rows: pl.DataFrame) -> pl.Series:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The vehicles of some rows: how many, the highest number, and which were drawn with this seed."""
+    """The vehicles of some rows: how many, and which were drawn with this seed."""
 
     vehicles: int
-    highest: int
     drawn: pl.Series
     seed: int
 
@@ -72,8 +54,7 @@ def draw(vehicles: pl.Series, *, most: int = MOST_MEASURED, seed: int = 0) -> Dr
     """
     every = vehicles.unique().cast(pl.UInt64).alias("vehicle")
     lots = every.to_frame().with_columns(lot=pl.col("vehicle").hash(seed)).bottom_k(most, by=["lot", "vehicle"])
-    highest = every.max()
-    return Draw(len(every), highest if isinstance(highest, int) else 0, lots["vehicle"], seed)
+    return Draw(len(every), lots["vehicle"], seed)
 
 
 def unicity(
@@ -81,15 +62,14 @@ def unicity(
 ) -> Unicity:
     """Unicity of the rows of a release: ``vehicle`` (unsigned integer) and ``point`` (UInt64), in any order.
 
-    ``among`` is the draw of the very vehicles of the rows, where it was made before. Rows in memory are matched by an
-    index, which takes a fraction of the time that streams take, and gives the same.
+    ``among`` is the draw of the very vehicles of the rows, where it was made before.
     """
     among = among or draw(rows["vehicle"], most=most, seed=seed)
     sample = UnicitySample(resolution, most=most, seed=among.seed)
     sample.admit(among.drawn)
     sample.add(rows)
     sample.draw()
-    return replace(sample.matched(rows, among.highest), vehicles=among.vehicles)
+    return replace(sample.matched(rows), vehicles=among.vehicles)
 
 
 class UnicitySample:
@@ -122,7 +102,7 @@ class UnicitySample:
 
     def draw(self) -> None:
         """Between the passes: draw the points that are known of each vehicle."""
-        every = pl.concat(self._seen) if self._seen else pl.DataFrame(schema={"vehicle": pl.UInt64, "point": pl.UInt64})
+        every = pl.concat(self._seen) if self._seen else pl.DataFrame(schema=_VISITS)
         every = every.filter(self.wants(every["vehicle"])).unique()
         chance = pl.struct("vehicle", "point").hash(self._seed + 1)
         shuffled = every.with_columns(chance=chance).sort("vehicle", "chance", "point")
@@ -141,27 +121,21 @@ class UnicitySample:
             while self._rows > self._pairs and self._kept.height > 1:
                 self._halve()
 
-    def matched(self, rows: pl.DataFrame, highest: int) -> Unicity:
-        """As `match` and `result`, of all rows in memory at once; ``highest`` is that of their vehicles."""
-        return self._result(self._drawn, alone(self._drawn, rows, highest, MOST_POINTS))
-
     def result(self) -> Unicity:
         """The share identified by 1 to `MOST_POINTS` points."""
         self._gather()
-        pairs = self._found[0] if self._found else pl.DataFrame(schema={"vehicle": pl.UInt64, "point": pl.UInt64})
-        drawn = self._affordable(pairs)
-        return self._result(drawn, _alone(drawn, pairs))
+        return self.matched(self._found[0] if self._found else pl.DataFrame(schema=_VISITS))
 
-    def _result(self, drawn: pl.DataFrame, identified: list[pl.Series]) -> Unicity:
-        each = drawn.group_by("vehicle").len("points").sort("vehicle")
-        by_points = dict(enumerate(identified, 1))
+    def matched(self, rows: pl.DataFrame) -> Unicity:
+        """As `match` and `result`, of all rows at once: what has been matched is not looked at."""
+        each = self._drawn.group_by("vehicle").len("points").sort("vehicle")
         curve, before = [], pl.Series("vehicle", [], dtype=pl.UInt64)
-        for p in range(1, MOST_POINTS + 1):
+        for p, identified in enumerate(alone(self._drawn, rows, MOST_POINTS), 1):
             knows = each.filter(pl.col("points") >= p)["vehicle"]
             fewer = each.filter(pl.col("points") < p)["vehicle"]
             # Whoever has given all its points stays as identified as it was.
-            before = pl.concat([by_points[p], before.filter(before.is_in(fewer.implode()))])
-            known = wilson(len(by_points[p]), len(knows)) if len(knows) else None
+            before = pl.concat([identified, before.filter(before.is_in(fewer.implode()))])
+            known = wilson(len(identified), len(knows)) if len(knows) else None
             curve.append(Identified(p, wilson(len(before), each.height), known))
         return Unicity(self._resolution, self._vehicles(), each.height, tuple(curve))
 
@@ -185,45 +159,3 @@ class UnicitySample:
         points = self._drawn["point"].unique().implode()
         self._found = [frame.filter(pl.col("point").is_in(points)) for frame in self._found]
         self._rows = sum(frame.height for frame in self._found)
-
-    def _affordable(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """The points drawn of as many vehicles as can be followed up: where points are crowded, of fewer."""
-        crowds = pairs.group_by("point").len("crowd")
-        drawn = self._drawn.join(crowds, on="point", how="left").with_columns(pl.col("crowd").fill_null(0))
-        cost = drawn.filter(pl.col("n") < 2).group_by("vehicle").agg(pl.col("crowd").min())
-        ordered = self._kept.join(cost, on="vehicle", how="inner", maintain_order="left")
-        total = int(ordered["crowd"].sum())
-        share = min(1.0, _ALL_IN_ALL / total) if total else 1.0
-        chosen = ordered.head(max(1, int(ordered.height * share)))
-        return drawn.join(chosen.select("vehicle", cost="crowd"), on="vehicle", how="inner")
-
-
-def _alone(drawn: pl.DataFrame, pairs: pl.DataFrame) -> list[pl.Series]:
-    """The vehicles, of those that have so many points, that 1, 2 … points identify."""
-    found: list[list[pl.Series]] = [[drawn.filter((pl.col("n") == 0) & (pl.col("crowd") == 1))["vehicle"]]]
-    found += [[drawn["vehicle"].clear()] for _ in range(1, MOST_POINTS)]
-    for some in _batches(drawn.filter(pl.col("vehicle").is_in(drawn.filter(pl.col("n") == 1)["vehicle"].implode()))):
-        # The rarer of the first two points first: whoever was not there is no candidate.
-        first = some.filter(pl.col("n") < 2).sort("vehicle", "crowd", "n")
-        rarer, other = (
-            first.group_by("vehicle", maintain_order=True).agg(pl.col("point").get(place)) for place in (0, 1)
-        )
-        candidates = rarer.rename({"vehicle": "of"}).join(pairs, on="point", how="inner").select("of", "vehicle")
-        for p in range(2, MOST_POINTS + 1):
-            at = other if p == 2 else some.filter(pl.col("n") == p - 1)
-            there = pairs.filter(pl.col("point").is_in(at["point"].unique().implode()))
-            candidates = (
-                candidates.join(at.select(of="vehicle", point="point"), on="of", how="inner")
-                .join(there, on=["vehicle", "point"], how="inner")
-                .select("of", "vehicle")
-            )
-            left = candidates.group_by("of").len()
-            found[p - 1].append(left.filter(pl.col("len") == 1)["of"].alias("vehicle"))
-    return [pl.concat(series) for series in found]
-
-
-def _batches(drawn: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The vehicles in groups whose candidates fit in memory."""
-    each = drawn.select("vehicle", "cost").unique("vehicle", maintain_order=True)
-    numbered = each.select("vehicle", batch=pl.col("cost").cum_sum() // _AT_ONCE)
-    yield from drawn.join(numbered, on="vehicle", how="inner").partition_by("batch", include_key=False)

@@ -67,11 +67,12 @@ def new_file(path: Path, pieces: Iterable[bytes]) -> None:
 
     That nothing stands in its place is looked at first and last; what comes there in the moment after is replaced.
     """
-    _require_free(path)
-    _write_whole(path, pieces, _require_free)
+    require_free(path)
+    _write_whole(path, pieces, require_free)
 
 
-def _require_free(path: Path) -> None:
+def require_free(path: Path) -> None:
+    """Raise :class:`StorageError` if something is there: before long work whose result is to be a new file."""
     if os.path.lexists(path):
         raise StorageError(
             "a file is already where the output is to be written", hint="name another, or move the old one away"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -93,12 +93,14 @@ def read_parts(
 ) -> Iterator[pl.DataFrame]:
     """Frames of the wanted columns of the rows that pass the predicate.
 
+    A column that a part has not, because it was agreed after the part came, is null in all of its rows.
     A group of parts is read while the query works on the one before. ``still_live`` is asked before a group is handed
     on: a frame that is taken batch by batch, with days in between, ends where the days do.
     """
     wanted = list(columns) if wanted is None else list(wanted)
     left = n_rows
-    read = partial(_read_group, wanted=wanted, predicate=predicate, n_rows=n_rows)
+    stored = {name: dtype for name, dtype in columns.items() if name not in {"source", "day"}}
+    read = partial(_read_group, columns=stored, wanted=wanted, predicate=predicate, n_rows=n_rows)
     for found in _read_ahead(_groups(prune(parts, predicate)), read, still_live):
         if left is not None:
             found = found.head(left)  # noqa: PLW2901 - the rest of it is for nobody
@@ -146,7 +148,11 @@ def _batches(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _read_group(
-    group: Sequence[LivePart], wanted: Sequence[str], predicate: pl.Expr | None, n_rows: int | None
+    group: Sequence[LivePart],
+    columns: Mapping[str, pl.DataType],
+    wanted: Sequence[str],
+    predicate: pl.Expr | None,
+    n_rows: int | None,
 ) -> pl.DataFrame:
     """The rows of some parts, read from the very files whose digests were compared; no more than are asked for."""
     with ExitStack() as stack:
@@ -154,7 +160,7 @@ def _read_group(
         marks = [_mark(part, file) for part, file in zip(group, files, strict=True)]
         asked_for = {*wanted, *(() if predicate is None else predicate.meta.root_names())}
         scans = [
-            scan_open(file, part.key()).with_columns(_of_all_rows(part, asked_for))
+            scan_open(file, part.key(), columns).with_columns(_of_all_rows(part, asked_for))
             for part, file in zip(group, files, strict=True)
         ]
         frame = pl.union(scans) if len(scans) > 1 else scans[0]

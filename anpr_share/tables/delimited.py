@@ -64,7 +64,7 @@ def find_columns(name: str, blocks: TextBlocks, form: FileFormat, needed: Sequen
         cells = _take_header(name, blocks, form)
     missing = [column for column in needed if column not in cells]
     if missing:
-        hint = "compare the header line with the columns in the profile"
+        hint = "write the names of its header line into the profile, and take out what it does not have"
         if len(cells) == 1:
             hint = "the header line has one cell: the delimiter under [file] may be wrong"
         if cells[0].lower().startswith("sep=") and len(cells) <= 2:  # a delimiter that is its own divides it

@@ -32,11 +32,28 @@ if TYPE_CHECKING:
     from anpr_share.tables.blocks import Container
     from anpr_share.tables.profile import Profile
 
-__all__ = ["RAGGED", "Batch", "Extract", "open_extract"]
+__all__ = ["RAGGED", "Batch", "Extract", "Input", "open_extract", "require_table"]
 
 BATCH_ROWS = 1_000_000
 _NAMES = ("vrm", "camera", "log")
 """Fields that are hashed as they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Files of one table, or patterns of files, and the profile that reads them."""
+
+    paths: tuple[str, ...]
+    profile: Profile
+
+
+def require_table(profile: Profile, table: str) -> None:
+    """Raise :class:`UsageError` if a profile is for another table."""
+    if profile.table != table:
+        raise UsageError(
+            f"the profile of the {table} is for {profile.table}",
+            hint=f"{profile.table} have options of their own: --{profile.table}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from anpr_share.risk.unicity import UnicitySample
 from anpr_share.site import holdings, publication, records
 from anpr_share.site.files import open_private
 from anpr_share.tables.checks import read_times
-from anpr_share.tables.extract import Extract, open_extract
+from anpr_share.tables.extract import Extract, Input, open_extract
 from anpr_share.tables.report import writing_rejects
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import RULES
@@ -44,7 +44,7 @@ from anpr_share.work.ahead import ahead
 from anpr_share.work.minimising import OnRejects, ReadsPipeline, open_reads, reads_pipeline
 from anpr_share.work.placing import release_cameras
 from anpr_share.work.progress import Progress
-from anpr_share.work.targeting import Released, release_targets
+from anpr_share.work.targeting import Snapshot, release_targets
 
 if TYPE_CHECKING:
     import polars as pl
@@ -57,19 +57,11 @@ if TYPE_CHECKING:
     from anpr_share.work.answering import Answer
 
 
-RELEASES: Mapping[str, Callable[[Sequence[str], Profile, Agreement, LinkageKey, str], Released]] = {
+RELEASES: Mapping[str, Callable[[Sequence[str], Profile, Agreement, LinkageKey, str], Snapshot]] = {
     "targets": release_targets,
     "cameras": release_cameras,
 }
 """What of a table without days may leave: by its files, their profile, the agreement, its key and the site's id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Files of one table, and the profile that reads them."""
-
-    paths: tuple[str, ...]
-    profile: Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ and so are reads. Memory is bounded by the targets and by the number of distinct
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from anpr_share import periods
-from anpr_share.errors import InputError, UsageError
+from anpr_share.errors import InputError
 from anpr_share.feasibility import base_rate, funnel, race, verdict
 from anpr_share.feasibility.figures import FeasibilityResult, Settings
 from anpr_share.tables.checks import (
@@ -30,7 +29,7 @@ from anpr_share.tables.checks import (
     split_plates,
     vrm_cells,
 )
-from anpr_share.tables.extract import open_extract
+from anpr_share.tables.extract import Input, open_extract, require_table
 from anpr_share.tables.profile import TargetsProfile
 from anpr_share.tables.times import local_days
 from anpr_share.vrm import canonicalise_series
@@ -47,18 +46,10 @@ if TYPE_CHECKING:
 _NEVER_READ = frozenset({"handling"})
 _READS_FIELDS = ("vrm", "camera", "captured_at")
 MERGED_AT = 1 << 22
-"""Vehicles that may wait to be merged with those seen before: merging after each batch would cost more than reading."""
+"""What may wait to be merged with what was seen before: merging after each batch would cost more than reading."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Files, or patterns of files, and the profile that they are read with."""
-
-    paths: tuple[str, ...]
-    profile: Profile
-
-
-def check(targets: Source, reads: Source | None, *, now: datetime, progress: Progress) -> FeasibilityResult:
+def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progress) -> FeasibilityResult:
     """Take the targets of an extract through the steps of their profile.
 
     Raises:
@@ -68,15 +59,10 @@ def check(targets: Source, reads: Source | None, *, now: datetime, progress: Pro
         StorageError: a file cannot be read.
     """
     profile = targets.profile
-    if not isinstance(profile, TargetsProfile):
-        raise UsageError(
-            f"the profile of the targets is for {profile.table}", hint="reads have options of their own: --reads"
-        )
-    if reads is not None and reads.profile.table != "reads":
-        raise UsageError(
-            f"the profile of the reads is for {reads.profile.table}",
-            hint="targets have options of their own: --targets",
-        )
+    require_table(profile, "targets")
+    assert isinstance(profile, TargetsProfile)
+    if reads is not None:
+        require_table(reads.profile, "reads")
     asked = profile.feasibility
     limit, zone = periods.Duration.parse(asked.retention), ZoneInfo(asked.timezone)
     window = periods.Window(periods.oldest_kept(now, limit, zone), periods.day_of(now, zone))
@@ -158,9 +144,17 @@ def _during(eligible: pl.DataFrame, seen: pl.DataFrame) -> int | None:
     """The vehicles that have a read during an offence of theirs, as linking has it; None if no dates tell."""
     if not {"offence_from", "offence_to"}.issubset(eligible.columns):
         return None
-    joined = eligible.select("vehicle", "offence_from", "offence_to").join(seen, on="vehicle")
-    inside = pl.col("day").is_between(pl.col("offence_from"), pl.col("offence_to"))
-    return joined.filter(inside)["vehicle"].n_unique()
+    offences = eligible.select("vehicle", "offence_from", "offence_to").drop_nulls().unique().sort("offence_from")
+    # Only the first day from its beginning on: one vehicle may be in a million rows, and seen on every day.
+    first = offences.join_asof(
+        seen.sort("day"),
+        left_on="offence_from",
+        right_on="day",
+        by="vehicle",
+        strategy="forward",
+        check_sortedness=False,
+    )
+    return first.filter(pl.col("day") <= pl.col("offence_to"))["vehicle"].n_unique()
 
 
 class Sightings:
@@ -175,6 +169,7 @@ class Sightings:
         self._profile, self._window, self._zone, self._now = profile, window, zone, now
         self._wanted = pl.DataFrame({"vehicle": wanted, "number": numbers(wanted)}).sort("number")
         self._days = pl.DataFrame(schema={"number": pl.Int64, "day": pl.Date, "reads": pl.UInt32})
+        self._counted: list[pl.DataFrame] = []
         self._seen = self._pending = pl.Series("number", [], dtype=pl.Int64)
         self.reads = self.expired = self.rejected = 0
 
@@ -195,6 +190,7 @@ class Sightings:
             swapped.add(~missing, plates.select(pl.any_horizontal(pl.all())).to_series())
             self._add(batch, times, missing)
             progress(f"{self.reads + self.rejected:,} reads looked at")
+        self._add_up()
         swapped.refuse()
         if not self.reads:
             raise InputError(
@@ -244,8 +240,14 @@ class Sightings:
             self._merge()
         # Of what has expired the day does not matter any more.
         found = accepted.filter(pl.col("number").is_in(self._wanted["number"].implode()))
-        counted = found.group_by("number", pl.when(live).then(pl.col("day"))).agg(reads=pl.len())
-        self._days = pl.concat([self._days, counted]).group_by("number", "day").agg(pl.col("reads").sum())
+        self._counted.append(found.group_by("number", pl.when(live).then(pl.col("day"))).agg(reads=pl.len()))
+        if sum(frame.height for frame in self._counted) > max(self._days.height, MERGED_AT):
+            self._add_up()
+
+    def _add_up(self) -> None:
+        every = pl.concat([self._days, *self._counted])
+        self._days = every.group_by("number", "day").agg(pl.col("reads").sum())
+        self._counted.clear()
 
     def _merge(self) -> None:
         self._seen = pl.concat([self._seen, self._pending]).unique()

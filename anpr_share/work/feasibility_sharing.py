@@ -8,6 +8,7 @@ pinned, all count the same things, and each claims no better verdict than its ow
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -120,8 +121,8 @@ def _read(data: bytes) -> tuple[FeasibilitySummary, Identity]:
 
 def _require_distinct(identities: Sequence[Identity]) -> None:
     for name in ("site", "fingerprint", "signing"):
-        found = [getattr(identity, name) for identity in identities]
-        twice = [identity.site for identity in identities if found.count(getattr(identity, name)) > 1]
+        found = Counter(getattr(identity, name) for identity in identities)
+        twice = [identity.site for identity in identities if found[getattr(identity, name)] > 1]
         if twice:
             raise UsageError(
                 f"two of the summaries are of one force: {twice[0]}", hint="give one of each, the newer one"

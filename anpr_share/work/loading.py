@@ -53,7 +53,8 @@ __all__ = ["LoadResult", "VerifyResult", "load", "verify", "verify_alone"]
 @dataclass(frozen=True, slots=True)
 class LoadResult:
     """What was loaded. ``expired`` are rows not kept: their time was up, they were recalled, or newer ones are held of
-    their table; ``again`` if it had been loaded. ``notes`` are for a person.
+    their table; ``again`` if it had been loaded. ``disclosure_risk`` is that of the quality record; None if there is
+    none, or if it had been loaded. ``notes`` are for a person.
     """
 
     bundle: str
@@ -63,6 +64,7 @@ class LoadResult:
     expired: int
     again: bool
     receipt: Path
+    disclosure_risk: dict[str, str] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -302,6 +304,7 @@ def _commit(
         expired,
         again=False,
         receipt=files[0].final,
+        disclosure_risk=verified.sealed.quality.disclosure_risk,
         notes=tuple(notes),
     )
 

@@ -6,11 +6,11 @@ the agreement's ceiling a bundle is neither exported, before anything of it is p
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from anpr_share.errors import PolicyError
 from anpr_share.risk.figures import above, rounded
-from anpr_share.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,11 +49,13 @@ def require_below_ceiling(figures: Mapping[str, str] | None, agreement: Agreemen
             step=step,
             hint="ask the force to export the days anew with this version of anpr-share",
         )
-    share = max(float(figures[name]) for name in ("unicity4", "known4") if name in figures)
+    whose, share = "the vehicles", float(figures["unicity4"])
+    if float(figures.get("known4", "0")) > share:
+        whose, share = "the vehicles seen so often", float(figures["known4"])
     if above(share, ceiling):
         raise PolicyError(
-            f"four reads would single out {percent(share)} of the vehicles, and the agreement allows "
-            f"{percent(float(ceiling))}",
+            f"four reads would single out {rounded(share) * 100:.2f}% of {whose}, and the agreement allows "
+            f"{Decimal(ceiling) * 100:f}%",
             step=step,
             hint="agree on coarser times or fewer columns: anpr-share risk shows what each would give",
         )

@@ -20,12 +20,11 @@ import polars as pl
 
 from anpr_share import periods
 from anpr_share.documents.manifest import LIMITS
-from anpr_share.errors import UsageError
 from anpr_share.parquet import KEY_BYTES, opening, scan_part, write_part
 from anpr_share.pseudonyms import sample_threshold
 from anpr_share.risk.unicity import UnicitySample, points
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
-from anpr_share.tables.extract import Extract, open_extract
+from anpr_share.tables.extract import Extract, open_extract, require_table
 from anpr_share.tables.times import local_days
 from anpr_share.token_tables import CameraTable, PlateTable
 from anpr_share.work.accounting import EXPIRED, NEEDS_AUTHORITY, NOT_SAMPLED, OUTSIDE_WINDOW, Tally
@@ -371,10 +370,7 @@ def open_reads(paths: Sequence[str], profile: Profile, columns: Sequence[str]) -
     Raises :class:`UsageError` if the profile is for another table, and as
     :func:`anpr_share.tables.extract.open_extract` does.
     """
-    if profile.table != "reads":
-        raise UsageError(
-            f"the profile of the reads is for {profile.table}", hint="targets have options of their own: --targets"
-        )
+    require_table(profile, "reads")
     return open_extract(paths, profile, _fields(columns))
 
 

@@ -20,7 +20,7 @@ from anpr_share.tables.extract import open_extract
 from anpr_share.tables.profile import Profile
 from anpr_share.token_tables import CameraTable
 from anpr_share.work.accounting import CONTRADICTING, REPEATED, TOO_FEW, Tally
-from anpr_share.work.targeting import Released, require_agreed, require_few
+from anpr_share.work.targeting import Snapshot, require_agreed, require_few
 
 # Of how many is not said: it would help to tell context that was taken out from context that was never known.
 COARSER = "context of some cameras was made coarser, so that each combination is held by as many as agreed"
@@ -32,7 +32,7 @@ def release_cameras(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-) -> Released:
+) -> Snapshot:
     """Read cameras and keep what may leave: none if there are fewer than must be alike.
 
     Raises :class:`PolicyError` if the agreement has no cameras or the profile maps none of their agreed context,
@@ -70,4 +70,4 @@ def release_cameras(
     tally.rows_out = kept.frame.height
     require_few(kept.frame, "cameras")
     notes = (COARSER,) if kept.figures.coarser else ()
-    return Released(kept.frame.select(terms.columns).sort(terms.columns), tally, extract.paths, notes, kept.figures)
+    return Snapshot(kept.frame.select(terms.columns).sort(terms.columns), tally, extract.paths, notes, kept.figures)

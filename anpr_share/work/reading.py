@@ -18,10 +18,12 @@ from polars.io.plugins import register_io_source
 
 from anpr_share import parquet
 from anpr_share.documents import agreement as agreements
+from anpr_share.documents import envelope as dsse
+from anpr_share.documents import manifest as manifests
 from anpr_share.documents.agreement import Agreement
 from anpr_share.documents.manifest import SNAPSHOTS
-from anpr_share.errors import InputError, PolicyError, UsageError
-from anpr_share.site import catalogue, holdings
+from anpr_share.errors import InputError, PolicyError, UsageError, VerificationError
+from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.database import Connection, transaction
 from anpr_share.site.opened import OpenSite
 from anpr_share.site.purpose import check_purpose
@@ -61,10 +63,15 @@ class _Look:
 
     def parts(self) -> dict[str, list[LivePart]]:
         """Take the clock, the live keys and the ledger entry, now."""
+        return self.to_link()[0]
+
+    def to_link(self) -> tuple[dict[str, list[LivePart]], frozenset[str]]:
+        """As `parts`, and the forces whose targets tell only the months of their dates."""
         with self._taken() as (connection, agreement, now):
             found = {table: _live_parts(connection, self.site, agreement, table, now) for table in self.tables}
+            months = _by_month(connection, self.site, agreement)
             self._log(connection, agreement, found)
-        return found
+        return found, months
 
     def still_live(self, table: str, parts: Sequence[LivePart]) -> list[LivePart]:
         """Those of the parts of a look that have not expired since; nothing new, so it is not logged again."""
@@ -122,7 +129,8 @@ def link(site: OpenSite, agreement: str | None = None, *, purpose: str) -> pl.La
     The columns of reads, then those of targets but ``vehicle`` (``source`` and ``day`` of the target are
     ``target_source`` and ``target_day``), then the agreed context of the read's camera (String, null where it is not
     known; if cameras are agreed, and reads have ``camera``), and ``during_offence``: whether the read's day lies from
-    ``offence_from`` to ``offence_to`` inclusive, the latter's whole month at month resolution, null if either is null.
+    ``offence_from`` to ``offence_to`` inclusive, the latter's whole month if the target came at month resolution, null
+    if either is null.
     Targets and cameras are those that were live when it began; reads that expire meanwhile are left out.
     """
     terms = _terms(site, agreement)
@@ -167,7 +175,7 @@ def _linked(
     look: _Look, reads: dict[str, pl.DataType], columns: dict[str, pl.DataType], terms: Agreement
 ) -> Iterator[pl.DataFrame]:
     """Every read of a target vehicle, joined to its rows of targets, a group of parts at a time."""
-    parts = look.parts()
+    parts, months = look.to_link()
     targets = _whole(parts["targets"], columns)
     cameras = _whole(parts["cameras"], _columns(terms, "cameras")).drop("day") if "cameras" in parts else None
     targets = targets.rename({name: _target_name(name, reads) for name in columns if name != "vehicle"})
@@ -187,7 +195,7 @@ def _linked(
             linked = some.join(targets, on="vehicle", how="inner")
             if cameras is not None:
                 linked = linked.join(cameras, on=["source", "camera"], how="left")
-            yield linked.with_columns(_during(terms, targets.columns))
+            yield linked.with_columns(_during(months, targets.columns))
 
 
 def _whole(parts: Sequence[LivePart], columns: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -212,12 +220,11 @@ def _asked(
             return
 
 
-def _during(terms: Agreement, columns: Sequence[str]) -> pl.Expr:
+def _during(months: frozenset[str], columns: Sequence[str]) -> pl.Expr:
     if not {"offence_from", "offence_to"} <= set(columns):
         return pl.lit(None, dtype=pl.Boolean).alias(DURING)
-    last = pl.col("offence_to")
-    if terms.terms.targets is not None and terms.terms.targets.date_resolution == "month":
-        last = last.dt.month_end()
+    by_month = pl.col("target_source").is_in(list(months))
+    last = pl.when(by_month).then(pl.col("offence_to").dt.month_end()).otherwise(pl.col("offence_to"))
     inside = (pl.col("day") >= pl.col("offence_from")) & (pl.col("day") <= last)
     known = pl.col("offence_from").is_not_null() & pl.col("offence_to").is_not_null()
     return pl.when(known).then(inside).alias(DURING)
@@ -296,6 +303,32 @@ def _live_parts(
             )
         )
     return found
+
+
+def _by_month(connection: Connection, site: OpenSite, agreement: Agreement) -> frozenset[str]:
+    """The forces whose targets came under a version that tells months: a later one does not make them finer."""
+    vault = site.require_vault()
+    versions = [_parsed(item.envelope) for item in catalogue.agreement_versions(connection, vault, agreement.id)]
+    months = {item.digest for item in versions if item.terms.targets and item.terms.targets.date_resolution == "month"}
+    if not months:
+        return frozenset()
+    bundles = holdings.bundles(connection, vault, agreement=agreement.id)
+    newest = holdings.newest_snapshots(bundles, "targets")
+    brought = [item for item in bundles if item.created == newest.get(item.partner)]
+    if len(months) < len(versions):
+        brought = [item for item in brought if _made_under(connection, item) in months]
+    return frozenset(item.partner for item in brought)
+
+
+def _made_under(connection: Connection, bundle: holdings.Bundle) -> str:
+    """The digest of the version of its agreement that a bundle was made under."""
+    known = records.one(connection, holdings.KnownManifest, None, "digest = ?", bundle.manifest)
+    envelope = None if known is None else dsse.parse(known.envelope, manifests.KIND)
+    if envelope is None or envelope.digest != bundle.manifest:
+        raise VerificationError(
+            "the manifest of a bundle is not the one that was recorded", hint="anpr-share audit says what else is wrong"
+        )
+    return manifests.from_envelope(envelope).agreement
 
 
 def _part_key(vault: Vault, place: holdings.KeyPlace, wrapped: bytes, n: int) -> bytes:

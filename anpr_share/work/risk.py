@@ -30,21 +30,22 @@ from anpr_share.files import storage_errors
 from anpr_share.periods import Duration, Now
 from anpr_share.pseudonyms import SECRET_BYTES, LinkageKey
 from anpr_share.risk.choices import Terms, choices, recommendation
-from anpr_share.risk.figures import Context, Released, RiskResult, Scope, Unicity
+from anpr_share.risk.figures import Released, RiskResult, Scope, Unicity, above
 from anpr_share.risk.key_loss import key_loss
 from anpr_share.risk.scopes import and_coarser, coarsened, measured, numbered, scope
 from anpr_share.risk.unicity import draw
 from anpr_share.site import holdings
 from anpr_share.words import count
-from anpr_share.work import accounting, agreements, placing
+from anpr_share.work import accounting, agreements
 from anpr_share.work.minimising import open_reads, reads_pipeline
+from anpr_share.work.placing import release_cameras
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from anpr_share.documents.agreement import Agreement
     from anpr_share.site.opened import OpenSite
-    from anpr_share.tables.profile import Profile
+    from anpr_share.tables.extract import Input
     from anpr_share.work.progress import Progress
 
 MOST_ROWS: Final = 100_000_000
@@ -98,13 +99,6 @@ def of_site(site: OpenSite, identifier: str) -> Basis:
     return Basis(agreement, key, site.identity.site, site.reading(), exported)
 
 
-def context_of(basis: Basis, cameras: tuple[str, ...], profile: Profile) -> Context:
-    """What the k rule would make of a force's cameras. Raises as an export of them does."""
-    found = placing.release_cameras(cameras, profile, basis.agreement, basis.key, basis.site).context
-    assert found is not None
-    return found
-
-
 def _days(bundle: holdings.Bundle) -> frozenset[date]:
     """The days of which a bundle has reads."""
     if bundle.quality is None:
@@ -115,24 +109,25 @@ def _days(bundle: holdings.Bundle) -> frozenset[date]:
 
 def look(
     basis: Basis,
-    reads: tuple[str, ...],
-    profile: Profile,
+    reads: Input,
+    cameras: Input | None = None,
     *,
     progress: Progress,
-    context: Context | None = None,
     per_second: float | None = None,
     most_rows: int = MOST_ROWS,
 ) -> RiskResult:
-    """Measure the disclosure risk of an extract of reads.
+    """Measure the disclosure risk of an extract of reads, and of the context of its cameras, if they are given.
 
-    ``context`` is what the k rule made of the cameras' table, if there is one; ``per_second`` is how many plates this
-    machine hashes, if that is known already. Raises :class:`InputError` for an extract that cannot be used, of which no
-    row is left, or that has more than ``most_rows`` to release, and :class:`PolicyError` if only the agreement's limits
-    keep its rows.
+    ``per_second`` is how many plates this machine hashes, if that is known already. Raises :class:`UsageError` for the
+    profile of another table, :class:`InputError` for an extract that cannot be used, of which no row is left, or that
+    has more than ``most_rows`` to release, and :class:`PolicyError` if only the agreement's limits keep its rows, or if
+    it has no cameras.
     """
-    agreement = basis.agreement
+    agreement, context = basis.agreement, None
+    if cameras is not None:
+        context = release_cameras(cameras.paths, cameras.profile, agreement, basis.key, basis.site).context
     with _scratch() as scratch:
-        rows, notes = _released(basis, reads, profile, scratch, progress, most_rows)
+        rows, notes = _released(basis, reads, scratch, progress, most_rows)
     rows = numbered(rows)
     told = agreement.terms.reads
     terms = Terms(told.columns, told.resolution, told.sample, agreement.zone)
@@ -152,6 +147,10 @@ def look(
         released = Released(len(basis.exported), len(before), len(here))
         notes += _notes_on_days(len(before) - len(here))
     ceiling = None if agreement.terms.risk is None else agreement.terms.risk.unicity4_max
+    if ceiling is not None and so_far is not None and above(so_far.curves[0].four.share, ceiling):
+        notes.append(
+            "with what was released before it is above the agreement's ceiling; an export looks at its own days alone"
+        )
     return RiskResult(
         at=basis.now.instant.replace(microsecond=0),
         agreement=agreement.id,
@@ -181,16 +180,16 @@ def _notes_on_days(missing: int) -> list[str]:
 
 
 def _released(
-    basis: Basis, paths: tuple[str, ...], profile: Profile, scratch: Path, progress: Progress, most: int
+    basis: Basis, reads: Input, scratch: Path, progress: Progress, most: int
 ) -> tuple[pl.DataFrame, list[str]]:
     """The rows that may leave, in order of their days, and what a person is to know of them."""
     agreement = basis.agreement
-    extract = open_reads(paths, profile, agreement.columns("reads"))
+    extract = open_reads(reads.paths, reads.profile, agreement.columns("reads"))
     pipeline = reads_pipeline(
         basis.site,
         basis.key,
         agreement,
-        profile,
+        reads.profile,
         basis.now,
         window=None,
         authority="not asked yet",  # so that what would need one is looked at too
@@ -231,7 +230,10 @@ def _notes(basis: Basis, tally: accounting.Tally) -> list[str]:
             if periods.needs_authority(day, basis.now.instant, limit, basis.agreement.zone)
         ]
         if old := sum(tally.day_rows[day] for day in days):
-            notes.append(f"{old:,} of the reads would leave only with an authority; they are counted here as released")
+            notes.append(
+                f"{old:,} of the reads would leave only with an authority (authority_after in the agreement); they are "
+                "counted here as released"
+            )
     if terms.reads.sample is not None:
         if basis.exported is None:
             notes.append("the sample is drawn with a key made for this look: an export has other vehicles, as many")

@@ -14,11 +14,11 @@ import polars as pl
 
 from anpr_share.documents.agreement import Agreement, TargetsTerms
 from anpr_share.documents.manifest import LIMITS
-from anpr_share.errors import InputError, PolicyError, UsageError
+from anpr_share.errors import InputError, PolicyError
 from anpr_share.pseudonyms import LinkageKey
 from anpr_share.risk.figures import Context
 from anpr_share.tables.checks import SwappedColumns, Vocabulary, prepare_targets, split_plates, vrm_cells
-from anpr_share.tables.extract import open_extract
+from anpr_share.tables.extract import open_extract, require_table
 from anpr_share.tables.profile import Profile
 from anpr_share.tables.schema import DATES
 from anpr_share.token_tables import PlateTable
@@ -26,9 +26,9 @@ from anpr_share.work.accounting import CATEGORY_MISSING, HANDLING, VICTIM, Tally
 
 
 @dataclass(frozen=True, slots=True)
-class Released:
-    """A table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read, ``notes`` go into
-    the quality record, and ``context`` says what the k rule made of cameras.
+class Snapshot:
+    """What may leave of a table without days. ``frame`` has the agreed columns, ``paths`` are the files that were read,
+    ``notes`` go into the quality record, and ``context`` says what the k rule made of cameras.
     """
 
     frame: pl.DataFrame
@@ -44,7 +44,7 @@ def release_targets(
     agreement: Agreement,
     key: LinkageKey,
     site: str,
-) -> Released:
+) -> Snapshot:
     """Read targets and keep what may leave.
 
     Raises :class:`PolicyError` if the agreement has no targets or the profile lacks a column that a rule of it needs,
@@ -77,7 +77,7 @@ def release_targets(
     judged = plates.facts.select(pl.all().gather(kept["plate"]))
     tally.families.update(judged["family"].cast(pl.String).to_list())
     tally.ambiguous = int(judged["ambiguous"].sum())
-    return Released(frame.sort(terms.columns), tally, extract.paths)
+    return Snapshot(frame.sort(terms.columns), tally, extract.paths)
 
 
 def require_agreed(agreement: Agreement, profile: Profile, table: str) -> None:
@@ -87,11 +87,7 @@ def require_agreed(agreement: Agreement, profile: Profile, table: str) -> None:
             f"the agreement {agreement.id} has no {table}, so none may leave",
             hint=f"leave out --{table} and --{table}-profile",
         )
-    if profile.table != table:
-        raise UsageError(
-            f"the profile of the {table} is for {profile.table}",
-            hint=f"{profile.table} have options of their own: --{profile.table}",
-        )
+    require_table(profile, table)
 
 
 def require_few(frame: pl.DataFrame, table: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import typer
 
 from anpr_share.cli import main
 from anpr_share.cli.common import CommandWithMore, Invocation, Outcome, command, command_with_more
+from anpr_share.feasibility.base_rate import SENSITIVITY, predictive_value, specificity_needed
 from anpr_share.reports import feasibility_words
+from anpr_share.reports.feasibility import specificity_text
 from anpr_share.tables.profile import STEPS, profile_text
 from tests.support.exchange import LANCS, UNI, WYP, settled, swift
 from tests.support.sites import call
@@ -74,6 +77,20 @@ def test_every_step_and_reason_has_words() -> None:
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.parametrize("table", ["targets", "reads"])
+def test_a_profile_that_hardly_fits_is_told_beside_the_verdict(files: dict[str, Path], table: str) -> None:
+    assert "does the profile fit?" not in call(typed(files), now=NOW).out
+    file = files[f"{table}.csv"]
+    file.write_text(file.read_text().replace(",2026-05-0", ",05/2026-0", 1))
+
+    done = call(typed(files), now=NOW)
+
+    rows = {"targets": 3, "reads": 6}[table]
+    assert (
+        f"note: 1 of {rows} rows of the {table} cannot be read: does the profile fit?" in done.out.partition("\n\n")[0]
+    )
+
+
 def test_the_curve_is_read_without_colour(files: dict[str, Path]) -> None:
     done = call(typed(files), now=NOW)
 
@@ -96,6 +113,17 @@ def test_without_reads_it_is_go_under_a_condition(files: dict[str, Path]) -> Non
 
     assert done.code == 0
     assert done.out.startswith("verdict: go, under conditions\n  if      the reads are looked at, ")
+
+
+@pytest.mark.parametrize(
+    ("prevalence", "told"),
+    [(Fraction(1, 400), "0.9978"), (Fraction(3, 80_000), "0.999967"), (Fraction(1, 2), "0.10"), (Fraction(1), "0.0")],
+)
+def test_half_of_the_alerts_are_right_at_the_specificity_that_is_told(prevalence: Fraction, told: str) -> None:
+    found = specificity_text(specificity_needed(prevalence, SENSITIVITY))
+
+    assert found == told
+    assert predictive_value(prevalence, SENSITIVITY, Fraction(found)) >= Fraction(1, 2)
 
 
 def test_for_a_program_it_is_figures(files: dict[str, Path]) -> None:
@@ -213,6 +241,8 @@ def test_forces_share_and_anyone_adds_up(
         for site, path in shared.items():
             assert world.cli(site, *typed(files), "--share", path) == 0
         assert world.cli(LANCS, *typed(files), "--share", shared[LANCS]) == 6
+        taken = ("--html", shared[LANCS], "--share", tmp_path / "too-late.json")
+        assert world.cli(LANCS, *typed(files), *taken) == 6
         assert world.events(LANCS).count("feasibility-shared") == 1
         assert world.told(UNI, *typed(files), "--share", tmp_path / "uni.json")[0] == 4
         capsys.readouterr()
@@ -222,6 +252,27 @@ def test_forces_share_and_anyone_adds_up(
     alone = call(["feasibility", "combine", *map(str, shared.values())], now=NOW)
     assert alone.code == 0
     assert "nothing proves that these are the forces that they say" in alone.out
+
+
+def test_nothing_is_signed_whose_page_cannot_be_written_nor_is_a_page_left_without_it(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    taken, page, summary = (tmp_path / name for name in ("taken", "page.html", "summary.json"))
+    taken.write_text("mine", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    with swift(), settled(tmp_path / "sites") as world:
+        world.clock.now = NOW
+        for place in (taken, tmp_path / "missing" / "page.html"):
+            assert world.cli(LANCS, *typed(files), "--share", summary, "--html", place) == 6
+        assert world.cli(LANCS, *typed(files), "--share", taken, "--html", page) == 6
+        assert world.cli(UNI, *typed(files), "--share", summary, "--html", page) == 4
+        assert world.cli(LANCS, *typed(files), "--share", page, "--html", page) == 2
+        assert "feasibility-shared" not in world.events(LANCS)
+        assert sorted(path for path in tmp_path.iterdir() if path.name != "sites") == before
+        assert world.cli(LANCS, *typed(files), "--share", summary, "--html", page) == 0
+    assert taken.read_text(encoding="utf-8") == "mine"
+    assert summary.exists()
+    assert page.exists()
 
 
 def test_options_of_the_check_do_not_stand_beside_combine(files: dict[str, Path]) -> None:

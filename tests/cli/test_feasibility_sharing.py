@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from anpr_share.cli.common import Invocation, Outcome
-from anpr_share.cli.feasibility_sharing import combine, share_result
+from anpr_share.cli.feasibility import combine, share_result
 from anpr_share.documents import summary
 from anpr_share.documents.identity import spoken
 from anpr_share.errors import StorageError, UsageError
-from anpr_share.feasibility.figures import FeasibilityResult
+from anpr_share.feasibility.figures import Shared
+from anpr_share.feasibility.suppression import suppress
 from anpr_share.reports import terminal
 from anpr_share.tables.profile import STEPS
 from tests.support import suppressing
 from tests.support.exchange import LANCS, NOW, PASSPHRASE, WYP, World, settled, swift
-from tests.support.suppressing import Table
-from tests.unit.test_feasibility_suppression import losing, real
+from tests.support.suppressing import Table, losing, real
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def at(world: World, name: str | None, *, locked: bool = False) -> Invocation:
     )
 
 
-def checked(truth: Table, reads: int | None = 100_000) -> FeasibilityResult:
+def checked(truth: Table, reads: int | None = 100_000) -> Shared:
     made = truth.result()
-    return replace(suppressing.result(made.funnel, made.race.left, made.settings, reads), at=NOW)
+    return suppress(replace(suppressing.result(made.funnel, made.race.left, made.settings, reads), at=NOW))
 
 
 def shared(world: World, *truths: Table) -> list[Path]:

@@ -39,7 +39,11 @@ def test_how_the_program_comes_onto_the_path_is_said_before_it_is_used(page: Pat
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize("page", [WALKTHROUGH, BACKUP, FEASIBILITY], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [WALKTHROUGH, BACKUP, FEASIBILITY, DOCS / "feasibility-sharing.md", DOCS / "risk.md"],
+    ids=lambda page: page.name,
+)
 def test_a_real_shell_reads_the_shell_blocks(page: Path) -> None:
     script = "\n".join(text for language, text in blocks(page) if language == "sh")
 

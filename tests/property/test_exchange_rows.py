@@ -23,6 +23,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from anpr_share.errors import AnprShareError
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import agreements, exporting, reading, receipting
 from examples import second_implementation as rules
@@ -212,10 +213,10 @@ class Expected:
                     yield {**self._vehicle(vrm), "log": token, "offence": row["offence"], **words, **days}
 
 
-def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], profile: str) -> exporting.Input:
+def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], profile: str) -> Input:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    return exporting.Input((str(path),), parse_profile(profile))
+    return Input((str(path),), parse_profile(profile))
 
 
 def agreed(world: World, case: Case) -> bytes:

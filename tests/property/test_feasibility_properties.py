@@ -18,8 +18,9 @@ from anpr_share.feasibility.base_rate import predictive_value, specificity_neede
 from anpr_share.feasibility.figures import FeasibilityResult, Funnel
 from anpr_share.feasibility.funnel import REASONS, Rules, pass_through
 from anpr_share.periods import Window
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import STEPS, Profile, StepName, load_profile, parse_profile
-from anpr_share.work.feasibility import Source, check
+from anpr_share.work.feasibility import check
 from examples.second_implementation import vrm_1
 from tests.support.exchange import silent
 
@@ -139,7 +140,7 @@ def written(header: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 def looked_at(targets: Sequence[tuple[str, ...]], reads: Sequence[tuple[str, ...]]) -> FeasibilityResult:
     with tempfile.TemporaryDirectory() as folder:
-        given_files: list[Source] = []
+        given_files: list[Input] = []
         for name, header, rows, profile in (
             ("targets", "vrm,log,offence,person,offence_from,offence_to,convicted_on", targets, TARGETS),
             ("reads", "vrm,camera,captured_at,confidence", reads, READS),
@@ -150,8 +151,8 @@ def looked_at(targets: Sequence[tuple[str, ...]], reads: Sequence[tuple[str, ...
         return check(given_files[0], given_files[1], now=NOW, progress=silent)
 
 
-def source(path: Path, profile: Profile) -> Source:
-    return Source((str(path),), profile)
+def source(path: Path, profile: Profile) -> Input:
+    return Input((str(path),), profile)
 
 
 @settings(max_examples=30)

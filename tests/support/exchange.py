@@ -34,6 +34,7 @@ from anpr_share.errors import AnprShareError, VerificationError
 from anpr_share.part_check import PartJob, PartLimits, PartResult
 from anpr_share.site import holdings, vault
 from anpr_share.site.opened import OpenSite
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile
 from anpr_share.work import agreements, arriving, exporting, loading, partners, requesting
 from tests.support import documents
@@ -261,11 +262,11 @@ def refuse(_text: str) -> bool:
     return False
 
 
-def reads_input(path: Path, rows: Sequence[Read]) -> exporting.Input:
+def reads_input(path: Path, rows: Sequence[Read]) -> Input:
     """An extract of reads in the bundled plain profile."""
     lines = ["vrm,camera,captured_at,confidence", *(f"{','.join(row)},90" for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return exporting.Input((str(path),), load_profile("plain-reads"))
+    return Input((str(path),), load_profile("plain-reads"))
 
 
 TARGETS_PROFILE = """
@@ -284,20 +285,20 @@ format = "%Y-%m-%d"
 """
 
 
-def targets_input(path: Path, rows: Sequence[Target]) -> exporting.Input:
+def targets_input(path: Path, rows: Sequence[Target]) -> Input:
     """An extract of targets and its profile."""
     lines = ["vrm,log,offence,offence_from,offence_to,person_category", *(",".join(row) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     profile = path.with_suffix(".toml")
     profile.write_text(TARGETS_PROFILE, encoding="utf-8")
-    return exporting.Input((str(path),), load_profile(str(profile)))
+    return Input((str(path),), load_profile(str(profile)))
 
 
-def cameras_input(path: Path, rows: Sequence[Camera]) -> exporting.Input:
+def cameras_input(path: Path, rows: Sequence[Camera]) -> Input:
     """An extract of cameras in the bundled plain profile."""
     lines = ["camera,kind,road_class,area_type", *(",".join(row) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return exporting.Input((str(path),), load_profile("plain-cameras"))
+    return Input((str(path),), load_profile("plain-cameras"))
 
 
 # Argon2 of one passphrase and one salt is the same each time, and the salts of copied sites are.

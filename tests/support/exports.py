@@ -9,20 +9,21 @@ import pytest
 
 from anpr_share.errors import AnprShareError
 from anpr_share.site import holdings
+from anpr_share.tables.extract import Input
 from anpr_share.work import exporting
 from tests.support.exchange import PLATES, READS, World, reads_input, silent
 
 
-def export(world: World, request: bytes, reads: exporting.Input, out: Path, **options: Any) -> exporting.ExportResult:
+def export(world: World, request: bytes, reads: Input, out: Path, **options: Any) -> exporting.ExportResult:
     return exporting.export(world.lancs, request, reads, out, progress=silent, **options)
 
 
-def written(world: World, rows: Any = READS) -> exporting.Input:
+def written(world: World, rows: Any = READS) -> Input:
     return reads_input(world.free("reads.csv"), rows)
 
 
 def refused(
-    world: World, request: bytes, reads: exporting.Input, kind: type[AnprShareError], match: str, **options: Any
+    world: World, request: bytes, reads: Input, kind: type[AnprShareError], match: str, **options: Any
 ) -> AnprShareError:
     """Assert that an export is refused and leaves no file, no used window and no trace in the ledger."""
     out = world.free("bundle.anpr.zip")

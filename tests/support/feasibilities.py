@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Final, cast
+from typing import Final
 
 from anpr_share.feasibility.figures import (
     MILESTONES,
@@ -187,14 +187,14 @@ def one_vehicle() -> Shared:
 
 
 def unknown_words() -> Shared:
-    """Names that this version has no words for, and that hold what would break a page."""
+    """Reasons that this version has no words for, and texts that would break a page."""
     found = usual()
     strange = SharedReason("<script>alert(1)</script>", 12, 11)
     steps = (
-        SharedStep(cast(StepName, "<b>not-yet\u202e</b>"), True, 77, 66, (strange,)),
+        SharedStep("readable", True, 77, 66, (strange,)),
         SharedStep("seen", True, 77, 66, (SharedReason("not-yet-known", 15, 14),)),
     )
-    settings = replace(SETTINGS, offences=("</style><script>x</script>", "{{ 7 * 7 }}"))
+    settings = replace(SETTINGS, offences=("</style><script>x</script>", "{{ 7 * 7 }}", "<b>not-yet\u202e</b>"))
     return replace(found, steps=steps, settings=settings)
 
 

@@ -155,24 +155,7 @@ def one_vehicle() -> RiskResult:
         rejoined=Rejoined("1s", 1, 1, 1, 1, 1),
     )
     key = KeyLoss(plates=1_290_000_000, per_second=98_000_000.0, minutes=0.22)
-    return replace(first(), resolution="1s", release=one, choices=(), recommendation=(), notes=(), key=key)
-
-
-def nobody() -> RiskResult:
-    """No read is left after the sample: nothing could be measured."""
-    one = replace(
-        release(),
-        reads=0,
-        vehicles=0,
-        cameras=0,
-        days=0,
-        curves=(Unicity("1m", 0, 0, ()),),
-        by_camera=Volume(0, 0, 0.0, 0.0, 0.0, 0, 0),
-        by_vehicle=Volume(0, 0, 0.0, 0.0, 0.0, 0, 0),
-        scarce=Scarce(10, 0, 0, 0, 0, 0, 0),
-        rejoined=Rejoined("1m", 0, 0, 0, 0, 0),
-    )
-    return replace(first(), release=one, sample="0.000000000001", choices=())
+    return replace(first(), resolution="1s", release=one, notes=(), key=key)
 
 
 def huge() -> RiskResult:
@@ -207,7 +190,7 @@ def hostile() -> RiskResult:
         columns=(*found.columns, bad[0]),
         recommendation=bad,
         notes=bad,
-        choices=(replace(found.choices[0], resolution=bad[1], columns=(bad[4],)), *found.choices[1:]),
+        choices=(replace(found.choices[0], columns=(bad[1], bad[4])), *found.choices[1:]),
     )
 
 
@@ -217,7 +200,6 @@ STORIES: Final = {
     "above": above,
     "no-cameras": no_cameras,
     "one-vehicle": one_vehicle,
-    "nobody": nobody,
     "huge": huge,
     "hostile": hostile,
 }

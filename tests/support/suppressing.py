@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from hypothesis import strategies as st
+
 from anpr_share.feasibility.figures import (
     MILESTONES,
     BaseRate,
@@ -25,7 +27,7 @@ from anpr_share.feasibility.figures import (
     Verdict,
 )
 from anpr_share.feasibility.suppression import suppress
-from anpr_share.tables.profile import StepName
+from anpr_share.tables.profile import STEPS, StepName
 
 NO_VEHICLE = {"has-vrm", "whole-vrm"}
 Cell = tuple[int, int]
@@ -239,3 +241,44 @@ def spread(found: Sequence[Table]) -> dict[Key, tuple[int, int]]:
     """The least and the greatest value of each count in these tables."""
     every = [counts(table) for table in found]
     return {key: (min(each[key] for each in every), max(each[key] for each in every)) for key in every[0]}
+
+
+def real(small: int = 10, **cells: tuple[int, int]) -> Table:
+    """A check of the size of a force's log; ``window_2=(3, 2)`` is the third reason of that step."""
+    usual = {
+        "readable_0": (12, 10),
+        "offence_0": (40, 36),
+        "convicted_0": (80, 71),
+        "has-vrm_0": (31, 0),
+        "whole-vrm_0": (14, 0),
+        "whole-vrm_1": (11, 0),
+        "victim_0": (15, 13),
+        "window_2": (30, 27),
+        "seen_0": (25, 22),
+        "often_0": (14, 12),
+        "left_0": (48, 40),
+    }
+    found = usual | {name.replace("_vrm", "-vrm"): cell for name, cell in cells.items()}
+    order = [*STEPS, "left"]
+    listed = sorted(found, key=lambda name: (order.index(name[:-2]), name))
+    names = tuple((name[:-2], int(name[-1])) for name in listed[:-1])
+    return Table(names, tuple(found[name] for name in listed), STEPS, small)  # type: ignore[arg-type]
+
+
+def losing(*losses: int, needed: int = 30, paperwork: int = 90) -> Table:
+    """A check of that size that loses so many vehicles before each milestone, and the last number after all."""
+    return replace(real(left_0=(400, sum(losses))), left=race(losses), needed=needed, paperwork=paperwork)
+
+
+@st.composite
+def any_tables(draw: st.DrawFn) -> Table:
+    names = [(step, number) for step in STEPS for number in range(3) if draw(st.booleans())]
+    size = st.sampled_from([0, 1, 2, 4, 5, 6, 9, 10, 11, 25, 300])
+    cells = []
+    for step, _ in [*names, ("left", 0)]:
+        vehicles = 0 if step in NO_VEHICLE else draw(size)
+        cells.append((vehicles + draw(size), vehicles))
+    left = race(draw(st.lists(size, min_size=6, max_size=6)))
+    unjudged = frozenset(set(STEPS) - {step for step, _ in names} - {"readable"})
+    table = Table(tuple(names), tuple(cells), STEPS, draw(st.sampled_from([5, 10])), 0, left, unjudged=unjudged)
+    return replace(table, cells=(*table.cells[:-1], (left[0] + draw(size), left[0])))

@@ -37,6 +37,9 @@ def test_a_summary_of_a_university_is_refused() -> None:
     [
         pytest.param("rows", 9, id="a small total"),
         pytest.param("reads", 3, id="few reads"),
+        pytest.param("reads", 499, id="reads that bound how many vehicles are seen twice"),
+        pytest.param("vehicles_in_reads", 22, id="fewer vehicles seen than are left"),
+        pytest.param("vehicles_in_reads", 10**9, id="more vehicles than reads"),
         pytest.param("steps.1.reasons.0.rows", 9, id="a small reason"),
         pytest.param("points.5.vehicles", 5, id="a small point"),
         pytest.param("steps.0.rows", 295, id="a small difference of totals"),

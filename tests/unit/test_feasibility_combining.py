@@ -14,8 +14,7 @@ from anpr_share.feasibility.figures import MILESTONES, Shared
 from anpr_share.feasibility.suppression import suppress
 from anpr_share.tables.profile import STEPS
 from tests.support import suppressing
-from tests.support.suppressing import Table, race
-from tests.unit.test_feasibility_suppression import any_tables, real
+from tests.support.suppressing import Table, any_tables, race, real
 
 
 def lies_in(count: int, span: Span) -> bool:

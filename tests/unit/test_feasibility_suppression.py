@@ -13,7 +13,20 @@ from anpr_share.feasibility.figures import MILESTONES, Shared
 from anpr_share.feasibility.suppression import suppress
 from anpr_share.tables.profile import STEPS, StepName
 from tests.support import suppressing
-from tests.support.suppressing import NO_VEHICLE, Table, counts, is_open, race, spread, tables, told, witnesses
+from tests.support.suppressing import (
+    NO_VEHICLE,
+    Table,
+    any_tables,
+    counts,
+    is_open,
+    losing,
+    race,
+    real,
+    spread,
+    tables,
+    told,
+    witnesses,
+)
 
 SOME: tuple[StepName, ...] = ("readable", "has-vrm", "whole-vrm", "victim", "window")
 
@@ -53,28 +66,6 @@ def test_a_complete_search_pins_no_suppressed_count(truth: Table) -> None:
             assert low == high == count == counts(truth)[key], key
 
 
-def real(small: int = 10, **cells: tuple[int, int]) -> Table:
-    """A check of the size of a force's log; ``window_2=(3, 2)`` is the third reason of that step."""
-    usual = {
-        "readable_0": (12, 10),
-        "offence_0": (40, 36),
-        "convicted_0": (80, 71),
-        "has-vrm_0": (31, 0),
-        "whole-vrm_0": (14, 0),
-        "whole-vrm_1": (11, 0),
-        "victim_0": (15, 13),
-        "window_2": (30, 27),
-        "seen_0": (25, 22),
-        "often_0": (14, 12),
-        "left_0": (48, 40),
-    }
-    found = usual | {name.replace("_vrm", "-vrm"): cell for name, cell in cells.items()}
-    order = [*STEPS, "left"]
-    listed = sorted(found, key=lambda name: (order.index(name[:-2]), name))
-    names = tuple((name[:-2], int(name[-1])) for name in listed[:-1])
-    return Table(names, tuple(found[name] for name in listed), STEPS, small)  # type: ignore[arg-type]
-
-
 def test_where_nothing_is_small_everything_is_told() -> None:
     truth = real()
 
@@ -101,20 +92,6 @@ def test_two_tables_that_differ_are_published_alike(truth: Table) -> None:
     hidden = [key for key, count in told(truth, shared).items() if count is None]
     assert hidden
     assert all(is_open(key, *spreads[key], truth.small, f"after {STEPS[-1]}") for key in hidden)
-
-
-@st.composite
-def any_tables(draw: st.DrawFn) -> Table:
-    names = [(step, number) for step in STEPS for number in range(3) if draw(st.booleans())]
-    size = st.sampled_from([0, 1, 2, 4, 5, 6, 9, 10, 11, 25, 300])
-    cells = []
-    for step, _ in [*names, ("left", 0)]:
-        vehicles = 0 if step in NO_VEHICLE else draw(size)
-        cells.append((vehicles + draw(size), vehicles))
-    left = race(draw(st.lists(size, min_size=6, max_size=6)))
-    unjudged = frozenset(set(STEPS) - {step for step, _ in names} - {"readable"})
-    table = Table(tuple(names), tuple(cells), STEPS, draw(st.sampled_from([5, 10])), 0, left, unjudged=unjudged)
-    return replace(table, cells=(*table.cells[:-1], (left[0] + draw(size), left[0])))
 
 
 @given(any_tables())
@@ -174,10 +151,6 @@ def test_a_small_check_of_which_nothing_is_left_says_that_alone() -> None:
     assert (shared.rows, shared.vehicles, shared.steps[-1].vehicles, shared.code) == (None, None, 0, "stop")
 
 
-def losing(*losses: int, needed: int = 30, paperwork: int = 90) -> Table:
-    return replace(real(left_0=(400, sum(losses))), left=race(losses), needed=needed, paperwork=paperwork)
-
-
 def days(shared: Shared) -> list[int | None]:
     return [point.vehicles for point in shared.points]
 
@@ -204,8 +177,8 @@ def test_vehicles_without_any_data_today_do_not_come_out_through_the_race() -> N
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
-@given(st.lists(st.integers(0, 14), min_size=6, max_size=6), st.data())
-def test_no_loss_of_the_race_is_pinned(losses: list[int], data: st.DataObject) -> None:
+@given(st.lists(st.integers(0, 14), min_size=6, max_size=6))
+def test_no_loss_of_the_race_is_pinned(losses: list[int]) -> None:
     """For each loss that no two points tell, two races are found that are published alike and differ by T in it."""
     assume(sum(losses) >= 10)
     truth = losing(*losses)

@@ -121,5 +121,5 @@ def test_a_screen_reader_is_told_of_unicity_in_words(shown: Page, files: dict[st
 
     assert {"banner", "navigation", "main", "contentinfo"} <= {role for role, _ in told}
     assert len(images) == 2
-    assert "1 minute 1: 11.4%, 2: 61.2%, 3: 84.6%, 4: 91.3%, 5: 93.4%, 6: 94.1%; 15 minutes" in images[0]
+    assert "to the minute 1: 11.4%, 2: 61.2%, 3: 84.6%, 4: 91.3%, 5: 93.4%, 6: 94.1%; to 15 minutes" in images[0]
     assert all(name for role, name in told if role == "table")

@@ -41,9 +41,9 @@ def test_it_fits_80_columns_and_never_calls_the_data_anonymous(
 def test_the_first_lines_are_what_an_officer_needs(capsys: pytest.CaptureFixture[str]) -> None:
     lines = told(risks.usual(), capsys).splitlines()
 
-    assert lines[0] == "4 reads are enough to single out 91 of 100 vehicles (95 % interval 91 to 92)"
-    assert lines[1] == "of those that were seen so often, 97 of 100 (95 % interval 96 to 98)"
-    assert lines[2] == "that is above the agreement's ceiling of 0.95: an export is refused"
+    assert lines[0] == "4 reads are enough to single out 91 of 100 vehicles (95% interval 91 to 92)"
+    assert lines[1] == "of those that were seen so often, 97 of 100 (95% interval 96 to 98)"
+    assert lines[2] == "that is above the agreement's ceiling, 95 of 100 (0.95): an export is refused"
 
 
 def test_every_body_of_figures_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,4 +73,29 @@ def test_without_cameras_nothing_is_said_of_them(capsys: pytest.CaptureFixture[s
 def test_a_release_under_its_ceiling_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     out = told(replace(risks.usual(), ceiling="0.99"), capsys)
 
-    assert out.splitlines()[2] == "that keeps under the agreement's ceiling of 0.99"
+    assert out.splitlines()[2] == "that keeps under the agreement's ceiling, 99 of 100 (0.99)"
+
+
+def test_without_a_ceiling_it_is_told_that_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    out = told(replace(risks.usual(), ceiling=None), capsys)
+
+    assert out.splitlines()[2] == "the agreement sets no ceiling, so no export is refused for this"
+
+
+def test_a_large_median_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = risks.usual()
+    assert usual.release.by_camera is not None
+    busy = replace(usual.release, by_camera=replace(usual.release.by_camera, median=1_234_567.5))
+
+    assert "1,234,567.5" in told(replace(usual, release=busy), capsys)
+
+
+def test_where_no_context_may_leave_it_is_told_why(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = risks.usual()
+    assert usual.context is not None
+    few = replace(usual.context, cameras=9, rare=9, after=0, smallest=0, coarser=0, left_out=9)
+
+    out = told(replace(usual, context=few), capsys)
+
+    assert "  nothing released: there are fewer cameras than must be alike" in out
+    assert "0 combinations" not in out

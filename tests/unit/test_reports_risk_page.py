@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from anpr_share.reports.html import brief_percent, percent
 from anpr_share.reports.risk_page import page
-from anpr_share.risk.figures import RiskResult, Scope
+from anpr_share.risk.figures import RiskResult
+from anpr_share.words import brief_percent, percent
 from tests.support.html import Document, sound
-from tests.support.risks import STORIES, above, first, no_cameras, nobody, one_vehicle, usual
+from tests.support.risks import STORIES, above, first, no_cameras, one_vehicle, usual
 
 
 @pytest.fixture(scope="module", params=STORIES)
@@ -66,6 +66,7 @@ def test_the_key_the_recommendation_the_notes_and_the_terms_are_on_the_page() ->
         assert text.lower() in told
     assert "all 1,290,000,000 plates takes about 52 minutes on one core of this machine, at 412,337 a second" in told
     assert "3 bundles of 21 days, of which these extracts have reads of 21" in told
+    assert "what was released under this agreement before is not known here" in Document(page(first())).text.lower()
 
 
 def first_of(text: str, tag: str, place: int = 0) -> str:
@@ -85,7 +86,6 @@ def test_the_headline_tells_both_shares_and_a_ceiling_goes_by_the_greater() -> N
     assert "of those with four points or more, 96.0% to 97.5%, from 2,138 vehicles looked at" in text
     assert first_of(page(one_vehicle()), "h2").endswith("identify 100% of vehicles")
     assert first_of(page(no_cameras()), "h2").startswith("Four moments that somebody knows of a vehicle identify")
-    assert first_of(page(nobody()), "h2") == "There is no vehicle to release, so nothing was measured"
 
 
 @pytest.mark.parametrize(
@@ -112,19 +112,19 @@ def test_the_agreed_choice_and_no_other_is_marked() -> None:
     rows = [row for attributes, row in Document(page(above())).all("tr") if attributes.get("class") == "agreed"]
 
     assert len(rows) == 1
-    assert rows[0] == "► agreed1 minutevehicle, camera, captured_atevery vehicle184,20396.8%96.1% to 97.4%96.8%"
+    assert rows[0] == "► agreedthe minutevehicle, camera, captured_atevery vehicle184,20396.8%96.1% to 97.4%96.8%"
 
 
 def test_a_sample_is_told_with_what_it_exposes_of_all_vehicles() -> None:
     rows = [row for _, row in Document(page(usual())).all("tr")]
 
-    assert "no1 minutevehicle, camera, captured_at0.05 of vehicles9,21097.1%96.4% to 97.7%4.9%" in rows
+    assert "nothe minutevehicle, camera, captured_at0.05 of vehicles9,21097.1%96.4% to 97.7%4.9%" in rows
 
 
 def test_no_two_lines_of_a_chart_look_alike_and_each_has_its_name(story: tuple[RiskResult, str]) -> None:
     result, text = story
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    scopes = [scope for scope in (result.release, result.so_far) if scope is not None and scope.curves[0].curve]
+    scopes = [scope for scope in (result.release, result.so_far) if scope is not None]
 
     assert len(drawings) == len(scopes)
     for drawing, scope in zip(drawings, scopes, strict=True):
@@ -176,7 +176,8 @@ def test_a_share_is_none_or_all_only_where_it_is(share: float, told: str, brief:
     assert brief_percent(share) == brief
 
 
-def test_a_scope_without_curves_is_a_page() -> None:
-    bare: Scope = replace(usual().release, curves=())
+def test_without_cameras_nothing_is_counted_of_them() -> None:
+    headings = [cell for _, cell in Document(page(no_cameras())).all("th")]
 
-    assert "there is nothing to measure" in Document(page(replace(first(), release=bare))).text
+    assert [cell for cell in headings if "camera" in cell.lower()] == ["Cameras"]
+    assert any("Days of a camera" in cell for _, cell in Document(page(first())).all("th"))

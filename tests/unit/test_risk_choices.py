@@ -162,6 +162,14 @@ ALL = [
 ]
 
 
+def test_of_ways_that_are_told_alike_the_one_that_loses_least_is_named() -> None:
+    ways = [choice("1h", 0.93, agreed=True), choice("1d", 0.004), choice("1d", 0.0, left_out="camera")]
+
+    assert recommendation(ways, None)[0] == (
+        "most is gained with times to the day: four reads then single out fewer than 1 of 100"
+    )
+
+
 def test_without_a_ceiling_the_way_that_gains_most_is_named_and_what_does_not_help() -> None:
     assert recommendation(ALL, None) == (
         "most is gained with times to the day and without camera: four reads then single out 2 of 100",
@@ -184,6 +192,13 @@ def test_without_a_ceiling_the_way_that_gains_most_is_named_and_what_does_not_he
         (
             "0.7",
             "least is lost, and the ceiling of 0.7 kept, with times to the day: four reads then single out 61 of 100",
+        ),
+        (
+            "0.62",
+            (
+                "least is lost, and the ceiling of 0.62 kept, with times to the day: four reads then single out "
+                "61 of 100, but the ceiling lies within the interval up to 63 of 100"
+            ),
         ),
         ("0.5", "least is lost, and the ceiling of 0.5 kept, without camera: four reads then single out 34 of 100"),
         (

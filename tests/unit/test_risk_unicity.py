@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anpr_share.risk.figures import MOST_POINTS, Unicity
-from anpr_share.risk.unicity import UnicitySample, points, unicity, wilson
+from anpr_share.risk.figures import MOST_POINTS, Unicity, wilson
+from anpr_share.risk.unicity import UnicitySample, points, unicity
 
 Visit = tuple[int, int]
 """A vehicle and a point."""

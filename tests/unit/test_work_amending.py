@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from anpr_share.documents.draft import parse_draft
@@ -14,9 +15,11 @@ from anpr_share.site import catalogue, holdings, records
 from anpr_share.site.opened import OpenSite
 from anpr_share.wording import spoken_path
 from anpr_share.work import agreements, amending, closing, partners, purging, reading, receipting, status
-from tests.support.exchange import AGREEMENT, LANCS, READS, TARGETS, UNI, WYP, World
+from tests.support.exchange import AGREEMENT, CAMERAS, CONTEXT, LANCS, READS, TARGETS, UNI, WYP, World
 
 ALL = (LANCS, WYP, UNI)
+AMENDED = "amended-2026"
+FROM_AND_DURING = ("target_source", "day", "during_offence")
 # The shared rows, three months older: within twelve months of the tests' day, and past ninety days of it.
 JULY = tuple((plate, camera, time.replace("2026-10", "2026-07")) for plate, camera, time in READS)
 FIRST, LAST = date(2026, 7, 1), date(2026, 7, 3)
@@ -88,10 +91,10 @@ def test_what_is_unknown_or_closed_has_no_next_version(world: World) -> None:
 # --- shortened limits take effect on what is held
 
 
-def next_version(world: World, **changes: object) -> Path:
+def next_version(world: World, identifier: str = AGREEMENT, **changes: object) -> Path:
     file = world.free("next.json")
-    before = agreements.current(world.uni, AGREEMENT)
-    signed = world.signed(version=before.terms.version + 1, supersedes=before.digest, **changes)
+    before = agreements.current(world.uni, identifier)
+    signed = world.signed(id=identifier, version=before.terms.version + 1, supersedes=before.digest, **changes)
     file.write_bytes(signed.envelope.encode())
     return file
 
@@ -237,3 +240,64 @@ def test_a_limit_that_is_only_longer_on_paper_keeps_what_was_already_gone_gone(s
     with pytest.raises(PolicyError, match="nothing lengthens a limit"):
         agreements.accept(summer.uni, next_version(summer, reads__retention="P12M").read_bytes())
     assert catalogue.agreement(summer.uni.db, summer.uni.vault, AGREEMENT).version == 2  # type: ignore[union-attr]
+
+
+# --- other columns
+
+
+def test_a_column_agreed_later_is_null_in_what_came_before(world: World) -> None:
+    fewer = ["camera", "road_class"]
+    world.agree(
+        id=AMENDED,
+        reads__columns=["vehicle", "camera", "captured_at", "vrm_family"],
+        cameras=CONTEXT | {"columns": fewer},
+    )
+    held = reading.scan(world.uni, "reads", purpose="counting", agreement=AMENDED)
+    request = world.request(to=LANCS, agreement=AMENDED)
+    world.load(world.export(request, targets=TARGETS, cameras=CAMERAS))
+    file = next_version(
+        world,
+        AMENDED,
+        reads__columns=["vehicle", "camera", "captured_at", "confidence"],
+        targets__columns=["vehicle", "log", "offence", "convicted_on"],
+        cameras=CONTEXT,
+    )
+    for name in ALL:
+        agreements.accept(world.site(name), file.read_bytes())
+    later = world.request(date(2026, 10, 4), date(2026, 10, 4), agreement=AMENDED)
+    world.load(world.export(later, [("AB12CDE", "CAM-1", "2026-10-04T08:00:00Z")]))
+
+    reads = reading.scan(world.uni, "reads", purpose="counting", agreement=AMENDED)
+    found = reads.collect(engine="streaming").sort("day")
+    assert found.columns == ["vehicle", "camera", "captured_at", "confidence", "source", "day"]
+    assert found["confidence"].to_list() == [None] * 6 + ["90-100"]
+    assert reads.filter(pl.col("confidence").is_null()).select(pl.len()).collect().item() == 6
+    assert found["vehicle"].null_count() == found["captured_at"].null_count() == 0
+    cameras = reading.scan(world.uni, "cameras", purpose="counting", agreement=AMENDED).collect()
+    assert (cameras["kind"].null_count(), cameras["road_class"].null_count()) == (6, 4)
+    linked = reading.link(world.uni, AMENDED, purpose="counting").collect(engine="streaming")
+    assert linked.height == 4
+    assert [linked[name].null_count() for name in ("convicted_on", "kind", "confidence")] == [4, 4, 3]
+    # A frame that was made under the version before shows what it showed then, and of the newer parts no more.
+    assert held.collect(engine="streaming")["vrm_family"].null_count() == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [("month", "day"), ("day", "month")])
+def test_an_offence_lasts_as_long_as_the_version_says_that_its_target_came_under(
+    world: World, before: str, after: str
+) -> None:
+    world.agree(id=AMENDED, targets__date_resolution=before)
+    target = [("AB12CDE", "LOG-1", "Trafficking", "2026-09-20", "2026-10-01", "suspect")]
+    world.load(world.export(world.request(agreement=AMENDED), targets=target))
+    file = next_version(world, AMENDED, targets__date_resolution=after)
+    for name in ALL:
+        agreements.accept(world.site(name), file.read_bytes())
+    other = world.request(agreement=AMENDED, to=WYP)
+    world.load(world.export(other, [("AB12CDE", "X", "2026-10-03T09:00:00Z")], targets=target, by=WYP))
+
+    linked = reading.link(world.uni, AMENDED, purpose="counting").collect(engine="streaming")
+
+    found = {(source, day.day): during for source, day, during in linked.select(*FROM_AND_DURING).iter_rows()}
+    by_month, by_day = (LANCS, WYP) if before == "month" else (WYP, LANCS)
+    assert [found[by_month, day] for day in (1, 2, 3)] == [True] * 3
+    assert [found[by_day, day] for day in (1, 2, 3)] == [True, False, False]

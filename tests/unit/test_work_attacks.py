@@ -172,8 +172,8 @@ def test_a_part_that_is_exchanged_while_it_is_read_is_not_what_comes_out(
     )
     genuine = parquet.scan_open
 
-    def exchanging(file: object, key: bytes) -> pl.LazyFrame:
-        frame = genuine(file, key)  # type: ignore[arg-type]
+    def exchanging(file: object, key: bytes, columns: dict[str, pl.DataType]) -> pl.LazyFrame:
+        frame = genuine(file, key, columns)  # type: ignore[arg-type]
         if part.exists():
             part.unlink()
             fake.write_parquet(part)

@@ -15,6 +15,7 @@ import pytest
 
 from anpr_share.documents.agreement import Agreement
 from anpr_share.synthetic import PLAIN_PROFILE, Scenario, write_reads_csv
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import agreements, exporting
 from examples import second_implementation as rules
@@ -91,7 +92,7 @@ def test_every_token_of_two_million_exported_rows_is_the_hmac_of_its_plate(world
     out = tmp_path / "tokens.anpr.zip"
     asked = world.request(FIRST, FIRST + timedelta(days=DAYS - 1), agreement=agreement.id)
 
-    reads = exporting.Input((str(tmp_path / "reads-*.csv"),), parse_profile(PLAIN_PROFILE))
+    reads = Input((str(tmp_path / "reads-*.csv"),), parse_profile(PLAIN_PROFILE))
     result = exporting.export(world.lancs, asked, reads, out, progress=silent)
     bundle = outside.exported(world, out)
     found = rows_of(bundle.parts)

@@ -17,6 +17,7 @@ from anpr_share.documents.model import validate
 from anpr_share.errors import InputError, PolicyError, StorageError, UsageError
 from anpr_share.reports.exchange import account
 from anpr_share.site import catalogue, holdings
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, profile_text
 from anpr_share.work import agreements, exporting, inspecting
 from anpr_share.work.pseudonymising import pseudonymise
@@ -42,7 +43,7 @@ def quality(result: exporting.ExportResult, table: str = "reads") -> TableQualit
     return next(item for item in result.tables if item.table == table)
 
 
-def local_reads(world: World) -> exporting.Input:
+def local_reads(world: World) -> Input:
     """Reads in London time: of a day of the window, two of an hour that came twice, one of an hour left out."""
     times = ("2026-10-01T09:00:00", "2025-10-26T01:30:00", "2025-10-26T01:59:59", "2026-03-29T01:30:00")
     source = reads_input(world.free("reads.csv"), [("AB12CDE", "CAM-1", time) for time in times])
@@ -53,7 +54,7 @@ def local_reads(world: World) -> exporting.Input:
         .replace('timezone = "UTC"', 'timezone = "Europe/London"\nambiguous = "earliest"\nnonexistent = "forward"'),
         encoding="utf-8",
     )
-    return exporting.Input(source.paths, load_profile(str(profile)))
+    return Input(source.paths, load_profile(str(profile)))
 
 
 RESOLVED = {"time-ambiguous": 2, "time-nonexistent": 1}
@@ -171,10 +172,10 @@ def test_older_reads_leave_only_with_a_named_authority(world: World) -> None:
             export(world, request, written(world), world.free("b"), authority=authority)
 
 
-def csv(world: World, text: str | bytes) -> exporting.Input:
+def csv(world: World, text: str | bytes) -> Input:
     path = world.free("reads.csv")
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return exporting.Input((str(path),), load_profile("plain-reads"))
+    return Input((str(path),), load_profile("plain-reads"))
 
 
 HEADER = "vrm,camera,captured_at,confidence\n"
@@ -214,7 +215,7 @@ def test_a_place_that_is_taken_or_an_extract_that_is_not_there_is_the_disks_faul
     with pytest.raises(StorageError):
         export(world, request, written(world), out)
     assert out.read_text() == "mine"
-    missing = exporting.Input((str(world.root / "none.csv"),), load_profile("plain-reads"))
+    missing = Input((str(world.root / "none.csv"),), load_profile("plain-reads"))
     refused(world, request, missing, StorageError, "")
 
 
@@ -254,7 +255,7 @@ def test_local_times_that_are_two_or_none_are_rejected_and_counted(world: World)
     profile.write_text(LONDON_PROFILE)
     world.clock.now = datetime(2026, 11, 1, tzinfo=UTC)
     request = world.request(date(2026, 10, 25), date(2026, 10, 25))
-    source = exporting.Input((str(path),), load_profile(str(profile)))
+    source = Input((str(path),), load_profile(str(profile)))
     result = export(world, request, source, world.free("b.anpr.zip"))
     assert quality(result).rejected == {"time-ambiguous": 1, "time-nonexistent": 1}
     assert quality(result).rows_out == 1
@@ -318,7 +319,7 @@ def test_an_extract_of_several_files_is_registered_file_by_file_with_its_oldest_
         reads_input(folder / name, rows)
     old = ("AB12CDE", "CAM-1", "2026-09-20T08:00:00Z")
     reads_input(folder / "c.csv", [old])
-    source = exporting.Input((str(folder / "*.csv"),), load_profile("plain-reads"))
+    source = Input((str(folder / "*.csv"),), load_profile("plain-reads"))
     export(world, world.request(), source, world.free("b.anpr.zip"))
     known = {Path(item.path).name: item for item in holdings.registered(world.lancs.db, world.lancs.vault)}
     assert {"a.csv", "b.csv", "c.csv"} <= set(known)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anpr_share.errors import InputError, UsageError
 from anpr_share.feasibility.figures import FeasibilityResult
 from anpr_share.feasibility.race import LONGEST
 from anpr_share.tables import blocks
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile
 from anpr_share.vrm import canonicalise_series
 from anpr_share.work import feasibility
-from anpr_share.work.feasibility import Source, check, numbers
+from anpr_share.work.feasibility import check, numbers
 from tests.support.exchange import silent
 
 NOW = datetime(2026, 10, 20, 9, tzinfo=UTC)
@@ -72,15 +75,15 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def targets(folder: Path, rows: str = PLANTED, profile: str = TARGETS) -> Source:
-    return Source((write(folder / "targets.csv", HEADER + rows),), parse_profile(profile))
+def targets(folder: Path, rows: str = PLANTED, profile: str = TARGETS) -> Input:
+    return Input((write(folder / "targets.csv", HEADER + rows),), parse_profile(profile))
 
 
-def reads(folder: Path, rows: str = SEEN) -> Source:
-    return Source((write(folder / "reads.csv", READS_HEADER + rows),), load_profile("plain-reads"))
+def reads(folder: Path, rows: str = SEEN) -> Input:
+    return Input((write(folder / "reads.csv", READS_HEADER + rows),), load_profile("plain-reads"))
 
 
-def looked_at(given: Source, seen: Source | None = None, now: datetime = NOW) -> FeasibilityResult:
+def looked_at(given: Input, seen: Input | None = None, now: datetime = NOW) -> FeasibilityResult:
     return check(given, seen, now=now, progress=silent)
 
 
@@ -131,7 +134,7 @@ def test_files_batches_and_spellings_make_no_difference(tmp_path: Path, monkeypa
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
     monkeypatch.setattr(feasibility, "MERGED_AT", 1)
 
-    split = looked_at(Source(tuple(parts), parse_profile(TARGETS)), Source(tuple(several), load_profile("plain-reads")))
+    split = looked_at(Input(tuple(parts), parse_profile(TARGETS)), Input(tuple(several), load_profile("plain-reads")))
 
     assert split == whole
 
@@ -142,8 +145,8 @@ def test_an_extract_in_parquet_is_the_same(tmp_path: Path) -> None:
         pl.read_csv(tmp_path / f"{name}.csv", infer_schema=False).write_parquet(tmp_path / f"{name}.parquet")
 
     packed = looked_at(
-        Source((str(tmp_path / "targets.parquet"),), parse_profile(TARGETS)),
-        Source((str(tmp_path / "reads.parquet"),), load_profile("plain-reads")),
+        Input((str(tmp_path / "targets.parquet"),), parse_profile(TARGETS)),
+        Input((str(tmp_path / "reads.parquet"),), load_profile("plain-reads")),
     )
 
     assert packed == whole
@@ -196,7 +199,7 @@ def test_a_profile_for_another_table_is_refused(tmp_path: Path, given: str | Non
     profile = first.profile if given is None else load_profile(given)
 
     with pytest.raises(UsageError, match=message):
-        looked_at(Source(first.paths, profile), Source(reads(tmp_path).paths, load_profile(seen)))
+        looked_at(Input(first.paths, profile), Input(reads(tmp_path).paths, load_profile(seen)))
 
 
 def test_reads_of_which_none_passes_are_refused_for_a_verdict_on_them_would_be_wrong(tmp_path: Path) -> None:
@@ -221,3 +224,50 @@ def test_a_number_for_each_plate_and_another_for_another() -> None:
     assert found.n_unique() == len(plates) + 1
     written = canonicalise_series(pl.Series(["ab 12 cde", "ABI2CDE"]))["vrm"]
     assert numbers(written).n_unique() == 1
+
+
+DAY = date(2026, 6, 1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9)), max_size=12),
+    st.sets(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=12),
+)
+def test_read_during_an_offence_is_whoever_has_a_day_of_reads_in_one(
+    offences: list[tuple[str, int, int]], days: set[tuple[str, int]]
+) -> None:
+    found = [(vehicle, DAY + timedelta(a), DAY + timedelta(b) if b else None) for vehicle, a, b in offences]
+    eligible = pl.DataFrame(found, {"vehicle": pl.String, "offence_from": pl.Date, "offence_to": pl.Date}, orient="row")
+    seen = pl.DataFrame(
+        [(vehicle, DAY + timedelta(n), 1) for vehicle, n in days],
+        {"vehicle": pl.String, "day": pl.Date, "reads": pl.UInt32},
+        orient="row",
+    )
+
+    expected = {v for v, a, b in found for other, n in days if v == other and b and a <= DAY + timedelta(n) <= b}
+
+    assert feasibility._during(eligible, seen) == len(expected)
+
+
+@pytest.mark.parametrize("method", ["join", "join_asof"])
+def test_a_vehicle_in_many_rows_that_is_seen_every_day_is_not_each_with_each(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, days, heights = 1_000, 365, [0]
+    eligible = pl.select(
+        vehicle=pl.repeat("AB12CDE", rows),
+        offence_from=pl.lit(DAY) - pl.duration(days=pl.int_range(rows)),
+        offence_to=pl.lit(DAY) + pl.duration(days=pl.int_range(rows)),
+    )
+    seen = pl.select(vehicle=pl.repeat("AB12CDE", days), day=DAY + pl.duration(days=pl.int_range(days)))
+    genuine = getattr(pl.DataFrame, method)
+
+    def joined(self: pl.DataFrame, *given: object, **options: object) -> pl.DataFrame:
+        found: pl.DataFrame = genuine(self, *given, **options)
+        heights.append(found.height)
+        return found
+
+    monkeypatch.setattr(pl.DataFrame, method, joined)
+
+    assert feasibility._during(eligible, seen) == 1
+    assert max(heights) <= rows

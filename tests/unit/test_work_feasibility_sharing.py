@@ -22,8 +22,7 @@ from anpr_share.work import feasibility_sharing, partners
 from tests.support import documents
 from tests.support.documents import FORCE, OTHER_FORCE, STRANGER, Fields, Site, changed, envelope, summary_fields
 from tests.support.exchange import LANCS, NOW, WYP, World
-from tests.support.suppressing import Table
-from tests.unit.test_feasibility_suppression import any_tables, real
+from tests.support.suppressing import Table, any_tables, real
 
 
 def checked(truth: Table | None = None, **changes: Any) -> Shared:

@@ -20,8 +20,9 @@ import pytest
 
 from anpr_share.feasibility.figures import FeasibilityResult
 from anpr_share.feasibility.suppression import suppress
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import STEPS, parse_profile
-from anpr_share.work.feasibility import Source, check
+from anpr_share.work.feasibility import check
 from examples.second_implementation import vrm_1
 from tests.support.exchange import silent
 from tests.support.suppressing import Table, is_open, spread, told, witnesses
@@ -134,8 +135,8 @@ def fates(entries: Iterable[tuple[object, Entry]], today: date) -> Counter[tuple
 
 @pytest.fixture(scope="module", params=TIMES, ids=lambda now: f"{now:%Y-%m-%d}")
 def checked(request: pytest.FixtureRequest) -> FeasibilityResult:
-    targets = Source((str(TARGETS),), parse_profile(TARGETS_PROFILE))
-    reads = Source((str(READS),), parse_profile(READS_PROFILE))
+    targets = Input((str(TARGETS),), parse_profile(TARGETS_PROFILE))
+    reads = Input((str(READS),), parse_profile(READS_PROFILE))
     return check(targets, reads, now=request.param, progress=silent)
 
 
@@ -200,8 +201,8 @@ def test_the_later_the_day_the_more_has_gone() -> None:
 @pytest.mark.parametrize("now", TIMES, ids=str)
 @pytest.mark.parametrize("with_reads", [True, False], ids=["reads", "dates"])
 def test_of_the_week_no_small_count_can_be_worked_out_of_what_is_shared(now: datetime, with_reads: bool) -> None:
-    targets = Source((str(TARGETS),), parse_profile(TARGETS_PROFILE))
-    reads = Source((str(READS),), parse_profile(READS_PROFILE)) if with_reads else None
+    targets = Input((str(TARGETS),), parse_profile(TARGETS_PROFILE))
+    reads = Input((str(READS),), parse_profile(READS_PROFILE)) if with_reads else None
     result = check(targets, reads, now=now, progress=silent)
     truth = Table.of(result)
     shared = suppress(result)

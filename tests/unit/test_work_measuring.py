@@ -5,7 +5,7 @@ all.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from anpr_share.documents.manifest import Quality
 from anpr_share.documents.model import validate
 from anpr_share.errors import PolicyError
+from anpr_share.reports.exchange import load_lines
 from anpr_share.risk.figures import Estimate, Identified, Unicity
 from anpr_share.risk.unicity import UnicitySample
 from anpr_share.site import holdings
@@ -23,16 +24,10 @@ from anpr_share.vrm import FAMILIES
 from anpr_share.work import reading
 from anpr_share.work.measuring import disclosure_risk, require_below_ceiling
 from anpr_share.work.minimising import ReadsPipeline
-from tests.support.exchange import DAYS, World, settled, silent
+from tests.support.exchange import DAYS, World, silent
 from tests.support.exchange import refused as bundle_refused
 from tests.support.exports import export, refused, written
 from tests.unit.test_work_minimising import ALL, pipeline, released, scenario
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with settled(tmp_path / "sites") as made:
-        yield made
 
 
 def brute(rows: pl.DataFrame, known: int) -> float:
@@ -81,7 +76,7 @@ def test_an_export_above_the_ceiling_is_refused_and_leaves_nothing(world: World)
 
     error = refused(world, world.request(agreement="capped"), written(world, CONVOY), PolicyError, "")
 
-    assert error.message == ("four reads would single out 33.3 % of the vehicles, and the agreement allows 33.0 %")
+    assert error.message == ("four reads would single out 33.33% of the vehicles, and the agreement allows 33.00%")
     assert error.hint is not None
     assert "anpr-share risk" in error.hint
     assert world.cli("lancashire-police", "status") in {0, 1}
@@ -93,11 +88,13 @@ def test_an_export_below_the_ceiling_leaves(world: World, ceiling: str) -> None:
     out = world.free("bundle.anpr.zip")
 
     export(world, world.request(agreement="capped"), written(world, CONVOY), out)
-    world.load(out)
+    loaded = world.load(out)
 
     found = quality(world).disclosure_risk
     assert found is not None
     assert found["unicity4"] == "0.3333"
+    assert loaded.disclosure_risk == found
+    assert "risk: four reads single out 33.3% of the vehicles; so the quality record says" in load_lines(loaded)
 
 
 def risk(**changes: Estimate) -> Unicity:
@@ -136,7 +133,10 @@ def test_without_a_ceiling_everything_may_leave(world: World) -> None:
     [
         (None, "the sender has not measured it"),
         ({"unicity3": "0.1"}, "the sender has not measured it"),
-        ({"unicity4": "0.1", "known4": "0.4"}, "single out 40.0 % of the vehicles, and the agreement allows 34.0 %"),
+        (
+            {"unicity4": "0.1", "known4": "0.4"},
+            "single out 40.00% of the vehicles seen so often, and the agreement allows 34.00%",
+        ),
     ],
 )
 def test_a_university_refuses_what_its_agreement_forbids(

@@ -13,11 +13,12 @@ from anpr_share.errors import AnprShareError, InputError, PolicyError, UsageErro
 from anpr_share.site import holdings, records
 from anpr_share.synthetic import Scenario, write_cameras_csv
 from anpr_share.synthetic import cameras as made_up
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile, profile_text
 from anpr_share.wording import may_identify
 from anpr_share.work import accounting, agreements, exporting, pseudonymising
 from anpr_share.work.placing import COARSER, release_cameras
-from anpr_share.work.targeting import Released
+from anpr_share.work.targeting import Snapshot
 from tests.support.exchange import (
     AGREEMENT,
     CAMERAS,
@@ -44,7 +45,7 @@ def agreed(world: World) -> World:
     return world
 
 
-def released(world: World, *rows: Camera, agreement: str = PLACED, profile: str | None = None) -> Released:
+def released(world: World, *rows: Camera, agreement: str = PLACED, profile: str | None = None) -> Snapshot:
     source = cameras_input(world.free("cameras.csv"), rows)
     return release_cameras(
         source.paths,
@@ -60,7 +61,7 @@ def tokens(world: World, *names: str, agreement: str = PLACED) -> list[str]:
     return [key.camera(LANCS, [name]) for name in names]
 
 
-def account(found: Released) -> TableQuality:
+def account(found: Snapshot) -> TableQuality:
     """The account, which must add up to be one."""
     return accounting.account("cameras", found.tally, None)
 
@@ -118,9 +119,9 @@ def test_a_camera_of_three_parts_is_the_one_of_the_reads_too(agreed: World, tmp_
     exporting.export(
         agreed.lancs,
         agreed.request(agreement=PLACED),
-        exporting.Input((str(reads),), parse_profile(whole)),
+        Input((str(reads),), parse_profile(whole)),
         out,
-        cameras=exporting.Input((str(cameras),), parse_profile(profile)),
+        cameras=Input((str(cameras),), parse_profile(profile)),
         progress=silent,
     )
 

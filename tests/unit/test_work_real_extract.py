@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from anpr_share.documents.manifest import TableQuality
+from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import parse_profile
 from anpr_share.work import exporting, loading, reading, requesting
 from examples.second_implementation import vrm_1
@@ -65,9 +66,9 @@ def exchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World,
         result = exporting.export(
             world.lancs,
             request.read_bytes(),
-            exporting.Input((str(READS),), parse_profile(READS_PROFILE)),
+            Input((str(READS),), parse_profile(READS_PROFILE)),
             bundle,
-            targets=exporting.Input((str(TARGETS),), parse_profile(TARGETS_PROFILE)),
+            targets=Input((str(TARGETS),), parse_profile(TARGETS_PROFILE)),
             progress=silent,
         )
         loading.load(world.uni, bundle, None, silent)
