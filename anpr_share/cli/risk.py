@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from anpr_share.cli.common import Invocation, Outcome, command
-from anpr_share.cli.opening import document, opened
+from anpr_share.cli.opening import document, has_site, opened
 from anpr_share.pseudonyms import is_identifier
 
 
@@ -45,6 +45,7 @@ def risk(
     1 if the agreement's ceiling is passed.
     """
     from anpr_share.cli.parsing import given, if_given
+    from anpr_share.errors import StorageError
     from anpr_share.reports.risk import risk_lines
     from anpr_share.reports.terminal import near
     from anpr_share.site.files import new_file, require_free
@@ -56,6 +57,11 @@ def risk(
     file = Path(agreement)
     if file.is_file() or not is_identifier(agreement):
         basis = work.of_file(document(file), invocation.clock())
+    elif not has_site(invocation):
+        raise StorageError(
+            "there is no file of that name here, and no site whose agreement could have that id",
+            hint="check the name, such as draft.toml; or name the site with --site",
+        )
     else:
         with opened(invocation) as site:
             basis = work.of_site(site, agreement)

@@ -167,9 +167,9 @@ class Settings:
 class FeasibilityResult:
     """A feasibility check. ``first`` and ``last`` are the first and the last day of the retention window today.
 
-    ``reads`` is how many reads were looked at, None if none were given, of which ``expired`` are older than the window;
-    rows that fail the checks of reads are no reads: ``rejected`` of them. ``during`` is how many eligible vehicles have
-    a read during their offence.
+    ``reads`` is how many reads were looked at, None if none were given, from ``reads_first`` to ``reads_last``; of them
+    ``expired`` are older than the window. Rows that fail the checks of reads are no reads: ``rejected`` of them.
+    ``during`` is how many eligible vehicles have a read during their offence.
     """
 
     at: datetime
@@ -184,6 +184,8 @@ class FeasibilityResult:
     verdict: Verdict
     expired: int = 0
     rejected: int = 0
+    reads_first: date | None = None
+    reads_last: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

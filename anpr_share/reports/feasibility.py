@@ -84,7 +84,8 @@ def _funnel(result: FeasibilityResult) -> Iterator[Line]:
     yield f"retention: {kept}, so from {result.first} to {result.last} ({looked_at.timezone})"
     if result.reads is not None:
         expired = f", {result.expired:,} of them expired" if result.expired else ""
-        yield f"reads: {result.reads:,}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
+        span = f" of {result.reads_first} to {result.reads_last}" if result.reads_first is not None else ""
+        yield f"reads: {result.reads:,}{span}{expired}; enough are {looked_at.min_reads:,} of a vehicle"
         if result.rejected:
             yield f"{count(result.rejected, 'row')} more failed the checks of reads, and anpr-share check says why"
     if result.during is not None:

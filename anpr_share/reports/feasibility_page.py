@@ -24,10 +24,10 @@ from anpr_share.reports.feasibility_words import (
     HEADLINES,
     NEITHER,
     STEPS,
-    VERDICTS,
     false_to_one,
     reason,
     untold,
+    verdict_word,
 )
 from anpr_share.reports.html import environment, number
 from anpr_share.risk.figures import wilson
@@ -87,7 +87,7 @@ def page(shared: Shared) -> str:
             shared=shared,
             version=__version__,
             headline=HEADLINES[shared.code] if shared.conditions or shared.code != "go-if" else NEITHER,
-            word=VERDICTS[shared.code],
+            word=verdict_word(shared.code, shared.conditions),
             look=_LOOKS[shared.code],
             conditions=[CONDITIONS[item] for item in shared.conditions],
             basis=BASES[shared.basis],

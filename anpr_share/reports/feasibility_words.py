@@ -84,9 +84,14 @@ NEITHER: Final = "the figures that may be shared prove neither go nor stop"
 """What is said of the verdict "go, under conditions" where the conditions themselves are suppressed."""
 
 
+def verdict_word(code: Code, conditions: Sequence[Condition]) -> str:
+    """The verdict in a word."""
+    return "not decided" if code == "go-if" and not conditions else VERDICTS[code]
+
+
 def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
     """The verdict in a word, and each condition."""
-    yield f"verdict: {VERDICTS[code]}"
+    yield f"verdict: {verdict_word(code, conditions)}"
     for condition in conditions:
         yield f"  if      {CONDITIONS[condition]}"
     if code == "go-if" and not conditions:

@@ -6,7 +6,7 @@ nothing anonymous. The page is as `anpr_share.reports.html` says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -34,13 +34,22 @@ _ABOVE, _WITHIN, _NONE = "above the ceiling", "within the ceiling", "no ceiling 
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    """The curves of one body of reads: drawn, told in a sentence, and as the rows of a table."""
+class _Drawn:
+    """Curves drawn, and told in a sentence."""
 
     id: str
     title: str
     chart: Chart
     told: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The curves of one body of reads: drawn, and as the rows of a table."""
+
+    id: str
+    title: str
+    charts: tuple[_Drawn, ...]
     rows: tuple[_Curve, ...]
 
 
@@ -173,32 +182,42 @@ def _ceiling_told(result: RiskResult, ceiling: str) -> str:
 
 
 def _measured(own: str, title: str, scope: Scope) -> _Measured:
-    told = "; ".join(
-        f"to {RESOLUTIONS[item.resolution]} "
-        + ", ".join(f"{one.points}: {brief_percent(one.vehicles.share)}" for one in item.curve)
-        for item in scope.curves
-    )
     return _Measured(
         id=own,
         title=title,
-        chart=_drawn(scope.curves),
-        told=f"Lines of the share of all vehicles identified, by points known, one for each resolution: {told}",
+        charts=(
+            _drawn(f"{own}-all", f"{title}: all vehicles", scope, lambda one: one.vehicles),
+            _drawn(f"{own}-known", f"{title}: vehicles that have so many points", scope, lambda one: one.known),
+        ),
         rows=tuple(row for item in scope.curves for row in _rows(item)),
     )
 
 
-def _drawn(curves: Sequence[Unicity]) -> Chart:
+def _drawn(own: str, title: str, scope: Scope, share: Callable[[Identified], Estimate | None]) -> _Drawn:
+    curves = {
+        RESOLUTIONS[item.resolution].removeprefix("the "): [
+            (one.points, found) for one in item.curve if (found := share(one)) is not None
+        ]
+        for item in scope.curves
+    }
+    told = "; ".join(
+        f"{name} " + ", ".join(f"{points}: {brief_percent(found.share)}" for points, found in curve)
+        for name, curve in curves.items()
+    )
     lines = [
         Line(
-            RESOLUTIONS[item.resolution].removeprefix("the ").replace("minutes", "min"),
-            tuple(Point(one.points, one.vehicles.share, one.vehicles.low, one.vehicles.high) for one in item.curve),
+            name.replace("minutes", "min"),
+            tuple(Point(points, found.share, found.low, found.high) for points, found in curve),
         )
-        for item in curves
+        for name, curve in curves.items()
+        if curve
     ]
-    return chart(
-        lines,
-        Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1))),
-        share_axis("of all vehicles"),
+    points = Axis("points known of a vehicle", 1, MOST_POINTS, tuple((n, f"{n}") for n in range(1, MOST_POINTS + 1)))
+    return _Drawn(
+        own,
+        title,
+        chart(lines, points, share_axis("identified")),
+        f"Lines of the share identified, by points known, one for each resolution: {told}",
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from anpr_share.risk.figures import Choice, Unicity, above
+from anpr_share.risk.figures import Choice, Estimate, Unicity, above, wilson
 from anpr_share.risk.scopes import and_coarser, coarsened, measured
 from anpr_share.risk.unicity import draw
 from anpr_share.words import RESOLUTIONS, of_100
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 SMALL_SAMPLE: Final = "0.05"
+SAMPLES: Final = 5
+"""How many samples are drawn: which vehicles fall into one decides much of what it gives away."""
 STILL_MOST: Final = 0.5
 
 _FAMILY, _CAMERA = "vrm_family", "camera"
@@ -42,7 +44,8 @@ class Terms:
 def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iterator[Choice]:
     """Each way to release ``rows``, which are at the agreed resolution, as `anpr_share.risk.scopes` says.
 
-    A sample that none of so few vehicles falls into is left out.
+    Of a smaller sample several are drawn, apart from one another: the figures are of all of them together, and the
+    interval holds that of each. One that none of so few vehicles falls into is left out.
 
     ``curves`` are the unicity of them, at the agreed resolution and at those that are coarser.
     """
@@ -53,13 +56,10 @@ def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iter
     for columns in _columns(terms.columns):
         kept = rows.drop(_NAMES[name] for name in terms.columns if name not in columns)
         for sample in samples:
-            some = kept if sample == samples[0] else _sampled(kept, Decimal(sample) / Decimal(samples[0]))
-            if some.is_empty():
-                continue
-            among = draw(some["vehicle"])
-            for resolution in and_coarser(terms.resolution):
+            drawn = [kept] if sample == samples[0] else _samples(kept, Decimal(sample) / Decimal(samples[0]))
+            for resolution in and_coarser(terms.resolution) if drawn else ():
                 way = (resolution, columns, sample)
-                found = known.get(way) or measured(coarsened(some, resolution, terms.zone), resolution, among)
+                found = [known[way]] if way in known else [_measured(some, resolution, terms) for some in drawn]
                 yield _choice(way, found, agreed=way == (terms.resolution, terms.columns, samples[0]))
 
 
@@ -69,23 +69,41 @@ def _columns(agreed: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [agreed, *(columns for columns in fewer if columns != agreed)]
 
 
-def _sampled(rows: pl.DataFrame, share: Decimal) -> pl.DataFrame:
-    """The rows of a share of the vehicles, chosen at random."""
-    return rows.filter(pl.col("vehicle").hash(seed=4) < int(share * 2**64))
+def _samples(rows: pl.DataFrame, share: Decimal) -> list[pl.DataFrame]:
+    """The rows of some samples of a share of the vehicles, chosen at random, no vehicle in two of them."""
+    width = int(share * 2**64)
+    lot = pl.col("vehicle").hash(seed=4) // width
+    drawn = rows.with_columns(lot=lot).filter(pl.col("lot") < min(SAMPLES, int(1 / share)))
+    return drawn.partition_by("lot", include_key=False)
 
 
-def _choice(way: tuple[str, tuple[str, ...], str], found: Unicity, *, agreed: bool) -> Choice:
+def _measured(rows: pl.DataFrame, resolution: str, terms: Terms) -> Unicity:
+    return measured(coarsened(rows, resolution, terms.zone), resolution, draw(rows["vehicle"]))
+
+
+def _together(shares: Sequence[Estimate]) -> Estimate:
+    """The share of all that several were measured on; its interval holds the share of each: chance sets them apart."""
+    hits, of = sum(round(item.share * item.of) for item in shares), sum(item.of for item in shares)
+    found, each = wilson(hits, of), [item.share for item in shares]
+    return Estimate(found.share, min(found.low, *each), max(found.high, *each), of)
+
+
+def _choice(way: tuple[str, tuple[str, ...], str], found: Sequence[Unicity], *, agreed: bool) -> Choice:
     resolution, columns, sample = way
+    fours = [item.curve[3] for item in found]
+    everybody = _together([item.vehicles for item in fours])
+    known = [item.known for item in fours if item.known is not None]
+    four = max([everybody, *([_together(known)] if known else [])], key=lambda item: item.share)
     return Choice(
         resolution=resolution,
         columns=columns,
         sample=sample,
         agreed=agreed,
-        of=found.vehicles,
-        unicity4=found.four.share,
-        low=found.four.low,
-        high=found.four.high,
-        exposed=found.curve[3].vehicles.share * float(sample),
+        of=round(sum(item.vehicles for item in found) / len(found)),
+        unicity4=four.share,
+        low=four.low,
+        high=four.high,
+        exposed=everybody.share * float(sample),
     )
 
 

@@ -7,7 +7,7 @@ and so are reads. Memory is bounded by the targets and by the number of distinct
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -100,6 +100,8 @@ def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progr
         verdict=verdict.judge(case),
         expired=0 if sightings is None else sightings.expired,
         rejected=0 if sightings is None else sightings.rejected,
+        reads_first=None if sightings is None else sightings.first,
+        reads_last=None if sightings is None else sightings.last,
     )
 
 
@@ -160,7 +162,8 @@ def _during(eligible: pl.DataFrame, seen: pl.DataFrame) -> int | None:
 class Sightings:
     """Counts the reads of some vehicles, day by day, and all vehicles that there are in an extract of reads.
 
-    ``reads`` are rows that pass the checks, of which ``expired`` are older than the window; ``rejected`` do not pass.
+    ``reads`` are rows that pass the checks, from the day ``first`` to the day ``last``, of which ``expired`` are older
+    than the window; ``rejected`` do not pass.
     """
 
     def __init__(
@@ -172,6 +175,8 @@ class Sightings:
         self._counted: list[pl.DataFrame] = []
         self._seen = self._pending = pl.Series("number", [], dtype=pl.Int64)
         self.reads = self.expired = self.rejected = 0
+        self.first: date | None = None
+        self.last: date | None = None
 
     @property
     def vehicles(self) -> int:
@@ -233,6 +238,10 @@ class Sightings:
         accepted = frame.filter(pl.col("rule").is_null()).select("number", "day")
         self.rejected += frame.height - accepted.height
         self.reads += accepted.height
+        for day in accepted.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0):
+            if day is not None:
+                self.first = day if self.first is None else min(self.first, day)
+                self.last = day if self.last is None else max(self.last, day)
         live = pl.col("day") >= self._window.first
         self.expired += accepted.height - int(accepted.select(live.sum()).item())
         self._pending = pl.concat([self._pending, accepted.filter(live)["number"].unique()])

@@ -214,3 +214,15 @@ def test_the_context_of_cameras_is_told_as_the_k_rule_leaves_it(made_up: Path, t
     alone = risk(made_up, "--cameras", cameras)
     assert alone.code == 2
     assert "go together" in alone.err
+
+
+def test_a_name_that_is_neither_file_nor_site_is_asked_about(
+    made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("--reads", made_up / "week.csv", "--profile", made_up / "week.toml", "--agreement", "draft")
+    done = call([str(word) for word in ("risk", *given)])
+
+    assert done.code == 6
+    assert "there is no file of that name here, and no site" in done.err
+    assert "such as draft.toml" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from random import Random
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anpr_share import periods
+from anpr_share.risk import choices as choosing
 from anpr_share.risk.choices import Terms, choices, recommendation
 from anpr_share.risk.figures import Choice
 from anpr_share.risk.scopes import and_coarser, by_day, coarsened, measured
@@ -138,6 +140,21 @@ def floor(instant: datetime, day: date, resolution: str, zone: ZoneInfo) -> date
     past = timedelta(hours=local.hour, minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
     step = timedelta(microseconds=periods.RESOLUTIONS[resolution] or 0)
     return max(instant - past % step, start)
+
+
+def test_a_smaller_sample_is_tried_several_times_and_its_interval_holds_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Few vehicles have four points, so that chance decides which of them fall into one sample.
+    random = Random(5)
+    many = [(vehicle, random.randrange(6), 0, random.randrange(40), 0) for vehicle in range(1_500) for _ in range(2)]
+    some = [(2_000 + n, random.randrange(6), 0, random.randrange(40), 0) for n in range(60) for _ in range(6)]
+    rows = release([*many, *some])
+    together = way(ways(rows, TERMS), "1h", sample="0.05")
+    monkeypatch.setattr(choosing, "SAMPLES", 1)
+    alone = way(ways(rows, TERMS), "1h", sample="0.05")
+
+    assert together.low <= alone.unicity4 <= together.high
+    assert together.high - together.low > alone.high - alone.low or together.unicity4 != alone.unicity4
+    assert together.of == pytest.approx(0.05 * 1_560, rel=0.2)
 
 
 def test_days_come_in_order() -> None:
