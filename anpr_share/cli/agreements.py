@@ -36,17 +36,20 @@ def register(program: typer.Typer) -> None:
 def agreement_draft(
     invocation: Invocation,
     *,
-    party: Annotated[list[Path], typer.Option(metavar="IDENTITY", help="The identity.json of a party; once for each.")],
+    party: Annotated[
+        list[Path] | None, typer.Option(metavar="IDENTITY", help="The identity.json of a party; once for each.")
+    ] = None,
 ) -> Outcome:
     """Print a draft of an agreement, to be filled in.
 
-    Needs no site. Write it to a file, fill it in, have it read by those who decide, then sign it.
+    Needs no site. Write it to a file, fill it in, have it read by those who decide, then sign it. Without parties it is
+    for trying terms out: anpr-share risk --agreement FILE.
     """
     from zoneinfo import ZoneInfo
 
     from anpr_share.documents.draft import draft_toml
 
-    identities = [identity(path) for path in party]
+    identities = [identity(path) for path in party or ()]
     today = invocation.clock().astimezone(ZoneInfo("Europe/London")).date()
     text = draft_toml(identities, today, None)
     return Outcome({"text": text}, lines=[Verbatim(text.rstrip("\n"))])

@@ -15,6 +15,8 @@ from anpr_share.documents import agreement as agreements
 from anpr_share.documents import canonical
 from anpr_share.documents import envelope as dsse
 from anpr_share.documents.agreement import AgreementPayload, identities_of, party_fault, party_of
+from anpr_share.documents.identity import Identity
+from anpr_share.documents.keys import OpeningKey, SigningKey
 from anpr_share.documents.model import path_text, validate, write
 from anpr_share.errors import FormatError, UsageError
 from anpr_share.periods import Duration
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
         RiskTerms,
         TargetsTerms,
     )
-    from anpr_share.documents.identity import Identity
+    from anpr_share.documents.model import Role
 
 MAX_CHARACTERS = 512 * 1024
 """Room for 64 parties with the longest names."""
@@ -119,13 +121,20 @@ _PARTIES = """
 """
 
 
+_NO_PARTIES = """
+# No party is listed: these terms can be tried out with anpr-share risk, and not be signed. A draft to be signed lists
+# the parties here: anpr-share agreement draft --party IDENTITY --party IDENTITY.
+"""
+
+
 def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement | None) -> str:
     """A commented draft for these parties, to be edited: a first version that starts today and runs for a year.
 
     With ``supersedes`` it is that agreement's next version, with its terms: ``parties`` is then the whole new list.
-    Raises :class:`UsageError` if these parties can have no agreement.
+    Without parties it is one to try terms with, which nobody can sign. Raises :class:`UsageError` if these parties can
+    have no agreement.
     """
-    if fault := party_fault([(party.site, party.role, party.fingerprint) for party in parties]):
+    if parties and (fault := party_fault([(party.site, party.role, party.fingerprint) for party in parties])):
         raise UsageError(fault, hint="give --party once for each force, and once for the university")
     old = supersedes.terms if supersedes else None
     first = [
@@ -160,7 +169,7 @@ def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement |
         _targets(old.targets if old else None) if not old or old.targets else "",
         _cameras(old.cameras if old else None) if not old or old.cameras else "",
         _risk(old.risk if old else None),
-        _PARTIES,
+        _PARTIES if parties else _NO_PARTIES,
     ]
     listed = [
         "[[parties]]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in party_of(party).items())
@@ -169,8 +178,11 @@ def draft_toml(parties: Sequence[Identity], today: date, supersedes: Agreement |
     return "\n".join(first).rstrip("\n") + "\n" + "".join(sections) + "\n".join(listed)
 
 
-def parse_draft(text: str) -> AgreementPayload:
-    """Read an edited draft. Raises :class:`FormatError` that names the field, or :class:`VerificationError`."""
+def parse_draft(text: str, *, trial: bool = False) -> AgreementPayload:
+    """Read an edited draft. Raises :class:`FormatError` that names the field, or :class:`VerificationError`.
+
+    On ``trial``, to look at the terms alone, blanks may be left, and so may the parties: others stand in for them.
+    """
     if len(text) > MAX_CHARACTERS:
         raise FormatError(
             f"the draft is longer than {MAX_CHARACTERS} characters",
@@ -191,6 +203,8 @@ def parse_draft(text: str) -> AgreementPayload:
         if isinstance(value := fields.get(name), str):
             fields[name] = " ".join(value.split())
     filled = dict.fromkeys(_OPTIONAL) | fields | {"format": 1}
+    if trial:
+        fields = filled = _stood_in(filled)
     if blank := [name for name in ("id", *_FREE_TEXT) if not str(fields.get(name, "?")).strip()]:
         raise FormatError(
             f"the draft is not filled in: {', '.join(blank)} {'is' if len(blank) == 1 else 'are'} empty",
@@ -204,8 +218,10 @@ def parse_draft(text: str) -> AgreementPayload:
     return terms
 
 
-def read_any(data: bytes) -> Agreement:
+def read_any(data: bytes, *, trial: bool = False) -> Agreement:
     """An agreement as a draft (TOML), or signed by some or all of its parties; each signature is checked.
+
+    A draft may be on ``trial``, as :func:`parse_draft` says: never where it is to be signed.
 
     Raises :class:`FormatError` and :class:`VerificationError`.
     """
@@ -219,7 +235,21 @@ def read_any(data: bytes) -> Agreement:
         raise FormatError(
             "the draft of the agreement is not UTF-8 text", hint="save it as UTF-8 in your editor"
         ) from None
-    return agreements.from_envelope(dsse.Envelope(agreements.KIND, write(parse_draft(text)), ()))
+    return agreements.from_envelope(dsse.Envelope(agreements.KIND, write(parse_draft(text, trial=trial)), ()))
+
+
+def _stood_in(fields: dict[str, object]) -> dict[str, object]:
+    """The fields of a draft on trial, with what stands in for blanks and for parties."""
+    blanks = {"id": "draft"} | dict.fromkeys(_FREE_TEXT, "not written yet")
+    filled: dict[str, object] = {name: text for name, text in blanks.items() if not str(fields.get(name, "")).strip()}
+    if "parties" not in fields:
+        roles: tuple[Role, ...] = ("police", "university")
+        filled["parties"] = [party_of(_somebody(role)) for role in roles]
+    return fields | filled
+
+
+def _somebody(role: Role) -> Identity:
+    return Identity.make(f"some-{role}", f"some {role}", role, SigningKey.generate(), OpeningKey.generate())
 
 
 def _plain(value: object, path: tuple[int | str, ...]) -> object:

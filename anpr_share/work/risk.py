@@ -76,7 +76,7 @@ def of_file(data: bytes, now: datetime) -> Basis:
 
     Raises :class:`FormatError` and :class:`VerificationError`.
     """
-    agreement = read_any(data)
+    agreement = read_any(data, trial=True)
     key = LinkageKey(secrets.token_bytes(SECRET_BYTES), agreement.id)
     return Basis(agreement, key, agreement.of_role("police")[0].site, Now(now, leapt=False), None)
 

@@ -34,6 +34,18 @@ def feasible(made: World) -> list[object]:
     return ["feasibility", *given, "--reads", made.root / "reads.csv", "--reads-profile", "plain-reads"]
 
 
+def combine(made: World) -> list[object]:
+    shared = {site: made.root / f"{site}.shared.json" for site in ("lancs", "wyp")}
+    for site, path in shared.items():
+        made.ok(*feasible(made), "--share", path, site=site)
+    return ["feasibility", "combine", *shared.values()]
+
+
+def risk(made: World) -> list[object]:
+    reads = ("--reads", made.root / "reads.csv", "--profile", "plain-reads")
+    return ["risk", *reads, "--agreement", made.agreement]
+
+
 def pseudonymise(made: World) -> list[object]:
     given = ("--profile", "plain-reads", "--agreement", AGREEMENT)
     return ["pseudonymise", made.root / "reads.csv", *given, "-o", made.root / "tokens.csv"]
@@ -137,6 +149,8 @@ HAPPY: dict[str, tuple[Stage, str | None, Words, set[str] | None]] = {
     "profile show": ("new", None, words("profile", "show", "plain-targets"), {"name", "text"}),
     "check": ("new", None, check, {"rows", "accepted", "rejected"}),
     "feasibility": ("new", None, feasible, {"funnel", "race", "base_rate", "verdict"}),
+    "feasibility combine": ("agreed", "uni", combine, {"contributors", "combined"}),
+    "risk": ("agreed", None, risk, {"release", "choices", "key", "recommendation"}),
     "pseudonymise": ("agreed", "lancs", pseudonymise, {"path"}),
     "request": ("agreed", "uni", ask, {"request", "windows", "path"}),
     "export": ("requested", "lancs", export, {"bundle", "tables", "warnings"}),

@@ -14,8 +14,7 @@ LEFT = {
         *("northshire.json", "southshire.json"),
     },
     "risk": {
-        *("trial-force", "trial-university", "passphrase.txt", "reads.csv", "my-reads.toml", "draft.toml"),
-        *("strict.toml", "risk.html"),
+        *("reads.csv", "my-reads.toml", "draft.toml", "strict.toml", "risk.html"),
     },
 }
 

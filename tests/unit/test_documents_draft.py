@@ -314,3 +314,34 @@ def test_a_draft_that_parses_can_be_signed() -> None:
         signed_agreement(fields, FORCE, UNIVERSITY)
     except AnprShareError as error:  # pragma: no cover - the message is what a failure needs
         pytest.fail(error.message)
+
+
+def test_without_parties_it_is_to_be_tried_and_not_to_be_signed() -> None:
+    text = draft.draft_toml([], TODAY, None)
+
+    assert "[[parties]]" not in text
+    assert "No party is listed" in text
+    with pytest.raises(FormatError, match="is not filled in: id, title, purpose, legal_basis are empty"):
+        draft.read_any(text.encode())
+    filled_in = text.replace('""', '"trial"')
+    with pytest.raises(FormatError, match="parties: missing"):
+        draft.read_any(filled_in.encode())
+    tried = draft.read_any(text.encode(), trial=True)
+    assert [item.role for item in tried.identities] == ["police", "university"]
+    assert tried.envelope.signatures == ()
+    assert (tried.id, tried.terms.reads) == ("draft", draft.parse_draft(filled()).reads)
+    assert draft.read_any(filled_in.encode(), trial=True).id == "trial"
+
+
+def test_on_trial_only_blanks_and_parties_stand_in() -> None:
+    text = draft.draft_toml([], TODAY, None)
+
+    for wrong in (
+        text.replace('resolution = "1m"', 'resolution = "2m"'),
+        text + "surprise = 1\n",
+        filled() + "x = 1\n",
+    ):
+        with pytest.raises(FormatError):
+            draft.read_any(wrong.encode(), trial=True)
+    kept = draft.read_any(filled().encode(), trial=True)
+    assert kept.terms == draft.parse_draft(filled())
