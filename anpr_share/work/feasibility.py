@@ -76,14 +76,15 @@ def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progr
         )
     passage = funnel.pass_through(entries, funnel.Rules(asked.steps, asked.offences, asked.min_reads, window))
     eligible = passage.eligible
-    seen = None if sightings is None else sightings.days(eligible["vehicle"])
     settings = Settings(**asked.model_dump())
-    if seen is None:
+    if sightings is None:
+        during, worth = None, base_rate.base_rate(0, None)
         run = race.of_offences(eligible, window.last, limit, zone)
     else:
+        seen = sightings.days(eligible["vehicle"])
+        during, worth = _during(eligible, seen), base_rate.base_rate(seen["vehicle"].n_unique(), sightings.vehicles)
         enough = asked.min_reads if "often" in asked.steps else 1
         run = race.of_reads(seen, window.last, limit, zone, min_reads=enough)
-    during = None if seen is None else _during(eligible, seen)
     case = verdict.Case(passage, run, settings, window.last, sightings is not None, during)
     return FeasibilityResult(
         at=now,
@@ -94,9 +95,7 @@ def check(targets: Input, reads: Input | None, *, now: datetime, progress: Progr
         during=during,
         funnel=passage.funnel,
         race=run,
-        base_rate=base_rate.base_rate(
-            0 if seen is None else seen["vehicle"].n_unique(), None if sightings is None else sightings.vehicles
-        ),
+        base_rate=worth,
         verdict=verdict.judge(case),
         expired=0 if sightings is None else sightings.expired,
         rejected=0 if sightings is None else sightings.rejected,
@@ -170,7 +169,7 @@ class Sightings:
         self, profile: Profile, wanted: pl.Series, window: periods.Window, zone: ZoneInfo, now: datetime
     ) -> None:
         self._profile, self._window, self._zone, self._now = profile, window, zone, now
-        self._wanted = pl.DataFrame({"vehicle": wanted, "number": numbers(wanted)}).sort("number")
+        self._wanted = pl.DataFrame({"vehicle": wanted, "number": vehicle_numbers(wanted)}).sort("number")
         self._days = pl.DataFrame(schema={"number": pl.Int64, "day": pl.Date, "reads": pl.UInt32})
         self._counted: list[pl.DataFrame] = []
         self._seen = self._pending = pl.Series("number", [], dtype=pl.Int64)
@@ -230,7 +229,7 @@ class Sightings:
         )
         frame = pl.DataFrame(
             [
-                numbers(plates["vrm"]).alias("number"),
+                vehicle_numbers(plates["vrm"]).alias("number"),
                 local_days(times.values, self._zone.key).alias("day"),
                 prepared.frame["rule"],
             ]
@@ -263,7 +262,7 @@ class Sightings:
         self._pending = self._pending.clear()
 
 
-def numbers(vehicles: pl.Series) -> pl.Series:
+def vehicle_numbers(vehicles: pl.Series) -> pl.Series:
     """A number (Int64) for each vrm-1 form, another for another: its characters as digits to the base of 36.
 
     They are at most ten letters and digits; a 1 before them keeps a 0 at the beginning. Null stays null.

@@ -18,7 +18,7 @@ from anpr_share.tables.extract import Input
 from anpr_share.tables.profile import load_profile, parse_profile
 from anpr_share.vrm import canonicalise_series
 from anpr_share.work import feasibility
-from anpr_share.work.feasibility import check, numbers
+from anpr_share.work.feasibility import check, vehicle_numbers
 from tests.support.exchange import silent
 
 NOW = datetime(2026, 10, 20, 9, tzinfo=UTC)
@@ -217,13 +217,13 @@ def test_swapped_columns_are_refused(tmp_path: Path) -> None:
 def test_a_number_for_each_plate_and_another_for_another() -> None:
     plates = ["AB12CDE", "0AB", "AB", "00AB", "ZZZZZZZZZZ", "1", "A0", "A"]
 
-    found = numbers(pl.Series([*plates, None], dtype=pl.String))
+    found = vehicle_numbers(pl.Series([*plates, None], dtype=pl.String))
 
     assert found.dtype == pl.Int64
     assert found.to_list()[-1] is None
     assert found.n_unique() == len(plates) + 1
     written = canonicalise_series(pl.Series(["ab 12 cde", "ABI2CDE"]))["vrm"]
-    assert numbers(written).n_unique() == 1
+    assert vehicle_numbers(written).n_unique() == 1
 
 
 DAY = date(2026, 6, 1)
