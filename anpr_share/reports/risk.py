@@ -171,8 +171,6 @@ def _choices(result: RiskResult) -> Iterator[Line]:
     )
     yield "* as agreed; by 4 reads: of 100 that are released, or of those seen so often"
     yield "exposed: of 100 in the extract"
-    if len({item.sample for item in result.choices}) > 1:
-        yield "other vehicles in a sample may give another figure than the interval says"
     for sentence in result.recommendation:
         yield f"- {sentence}"
 

@@ -217,7 +217,7 @@ def _drawn(own: str, title: str, scope: Scope, share: Callable[[Identified], Est
         own,
         title,
         chart(lines, points, share_axis("identified")),
-        f"Lines of the share identified, by points known, one for each resolution: {told}",
+        f"{title}. Lines of the share identified, by points known, one for each resolution: {told}",
     )
 
 
