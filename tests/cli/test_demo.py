@@ -133,8 +133,8 @@ def test_whatever_the_day_there_is_something_to_find(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _make_extracts(_window(today)[0])
-    given = ("--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets", "--quiet")
-    given += ("--reads", "lancashire-reads.csv", "--reads-profile", "lancashire-reads.toml")
+    given = ["--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets", "--quiet"]
+    given += ["--reads", "lancashire-reads.csv", "--reads-profile", "lancashire-reads.toml"]
     assert run(["feasibility", *given], clock=lambda: datetime(today.year, today.month, today.day, 9, tzinfo=UTC)) == 0
 
 
