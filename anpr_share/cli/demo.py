@@ -25,6 +25,8 @@ from anpr_share.wording import spoken_name
 PASSPHRASE = "passphrase.txt"  # noqa: S105 # the name of a file
 READS_PER_DAY = 6_000
 DAYS = 7
+RECENT = 90
+"""Days that the week may be old: of an older one too few of the made-up offences are still within the retention."""
 LANCS, YORKS, UNI = "lancashire-police", "west-yorkshire-police", "university-of-the-north"
 
 _SCAN = """\
@@ -249,13 +251,13 @@ def _tell(show: _Show) -> None:
 
 
 def _window(today: date) -> tuple[date, date]:
-    """A week that holds the end of summer time, if one still lies within the year; else the last full week."""
+    """A week that holds the end of summer time, if one is recent; else the last full week."""
     for year in (today.year, today.year - 1):
         october = date(year, 10, 31)
         change = october - timedelta(days=(october.weekday() + 1) % 7)
         last = min(change + timedelta(days=3), today - timedelta(days=1))
         first = last - timedelta(days=DAYS - 1)
-        if change <= last and (today - first).days < 360:
+        if change <= last and (today - first).days < RECENT:
             return first, last
     return today - timedelta(days=DAYS), today - timedelta(days=1)
 

@@ -16,7 +16,7 @@ import pytest
 
 from anpr_share.api import Site
 from anpr_share.cli.common import Invocation
-from anpr_share.cli.demo import DAYS, _program, _python, _Show, _window
+from anpr_share.cli.demo import DAYS, RECENT, _make_extracts, _program, _python, _Show, _window
 from anpr_share.cli.main import run
 from anpr_share.documents.manifest import LIMITS
 from anpr_share.site.opened import OpenSite
@@ -127,10 +127,21 @@ def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, capsys: py
     assert [path.name for path in (tmp_path / "demo").iterdir()] == ["mine"]
 
 
+@pytest.mark.parametrize("today", [date(2026, 10, 8), date(2027, 1, 19), date(2027, 3, 31), date(2027, 9, 2)])
+def test_whatever_the_day_there_is_something_to_find(
+    today: date, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _make_extracts(_window(today)[0])
+    given = ["--targets", "lancashire-targets.csv", "--targets-profile", "plain-targets", "--quiet"]
+    given += ["--reads", "lancashire-reads.csv", "--reads-profile", "lancashire-reads.toml"]
+    assert run(["feasibility", *given], clock=lambda: datetime(today.year, today.month, today.day, 9, tzinfo=UTC)) == 0
+
+
 def test_on_every_day_of_ten_years_the_week_has_ended_and_may_be_shared() -> None:
     for number in range(3653):
         today = date(2026, 1, 1) + timedelta(days=number)
         first, last = _window(today)
         assert (last - first).days == DAYS - 1
         assert last < today
-        assert (today - first).days < 360
+        assert (today - first).days < RECENT
