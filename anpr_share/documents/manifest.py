@@ -7,6 +7,7 @@ Guarantees: a parsed manifest lists each part once, in the order of the containe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -231,6 +232,13 @@ class Quality(Document):
     authority: ShortText | None
     disclosure_risk: Annotated[dict[_RiskName, _Figure], Field(max_length=20)] | None
     notes: Annotated[tuple[ShortText, ...], Field(max_length=MAX_NOTES)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        shares = (figure for name, figure in (self.disclosure_risk or {}).items() if name != "measured")
+        if any(Decimal(share) > 1 for share in shares):
+            raise ValueError("a share of the disclosure risk is above 1")
+        return self
 
     def of(self, table: str) -> TableQuality | None:
         """The accounting of one table."""

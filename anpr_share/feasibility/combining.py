@@ -95,7 +95,14 @@ def verdict_on(shared: Shared) -> tuple[Code, tuple[Condition, ...]]:
 
 def differing(settings: Sequence[Settings]) -> tuple[str, ...]:
     """The names of the settings that say what is counted, and are not the same in all."""
-    return tuple(name for name in ALIKE if any(getattr(item, name) != getattr(settings[0], name) for item in settings))
+    return tuple(name for name in ALIKE if len({_meant(item, name) for item in settings}) > 1)
+
+
+def _meant(settings: Settings, name: str) -> object:
+    """A setting as it is gone by: offences in any order and case are the same."""
+    if name == "offences" and settings.offences is not None:
+        return frozenset(offence.casefold() for offence in settings.offences)
+    return getattr(settings, name)
 
 
 def combine(shared: Sequence[Shared]) -> Combined:

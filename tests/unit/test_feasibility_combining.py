@@ -14,7 +14,7 @@ from anpr_share.feasibility.figures import MILESTONES, Shared
 from anpr_share.feasibility.suppression import suppress
 from anpr_share.tables.profile import STEPS
 from tests.support import suppressing
-from tests.support.suppressing import Table, any_tables, race, real
+from tests.support.suppressing import Table, any_tables, losing, race, real
 
 
 def lies_in(count: int, span: Span) -> bool:
@@ -118,6 +118,14 @@ def test_settings_that_say_what_is_counted_are_compared(name: str) -> None:
 
     assert differing([rules, rules, replace(rules, **{name: other[name]})]) == (name,)  # type: ignore[arg-type]
     assert differing([rules, replace(rules, vehicles_needed=5, paperwork_days=5, small_below=20)]) == ()
+
+
+def test_offences_in_another_order_or_case_are_the_same() -> None:
+    rules = replace(losing(0, 0, 50, 0, 0, 50).result().settings, offences=("Forced labour", "debt bondage"))
+
+    assert differing([rules, replace(rules, offences=("Debt Bondage", "forced labour"))]) == ()
+    assert differing([rules, replace(rules, offences=("debt bondage",))]) == ("offences",)
+    assert differing([rules, replace(rules, offences=None)]) == ("offences",)
 
 
 @given(any_tables())

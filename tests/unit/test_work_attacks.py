@@ -75,6 +75,7 @@ def test_days_that_are_still_to_come_are_refused_whatever_the_sender_signs(world
         ("authority", "seen as AB12 CDE", VerificationError),
         ("disclosure_risk", {"ab12cde": "1"}, FormatError),
         ("disclosure_risk", {"unicity": "AB12CDE"}, FormatError),
+        ("disclosure_risk", {"unicity4": "1.0001"}, FormatError),
     ],
 )
 def test_the_quality_record_carries_no_marks(world: World, path: str, value: object, kind: type) -> None:
