@@ -85,11 +85,16 @@ class UnicitySample:
         self._rows = 0
 
     def admit(self, vehicles: pl.Series) -> None:
-        """Take these vehicles into the draw, before their rows are added; one that was here before may come again."""
+        """Take these vehicles into the draw, before their rows are added; each may be there many times."""
         new = vehicles.cast(pl.UInt64).alias("vehicle").to_frame().with_columns(lot=pl.col("vehicle").hash(self._seed))
-        lots = pl.concat([self._kept, new]).unique("vehicle").sort("lot", "vehicle")
+        smallest, looked = new.clear(), self._most
+        while smallest.height <= self._most and looked < new.height:
+            # The smallest lots alone are drawn: how many rows hold enough of them, repetitions decide.
+            looked *= 4
+            smallest = new.bottom_k(min(looked, new.height), by="lot").unique("vehicle")
+        lots = pl.concat([self._kept, smallest if looked > self._most else new]).unique("vehicle")
         self._left_out |= lots.height > self._most
-        self._kept = lots.head(self._most)
+        self._kept = lots.sort("lot", "vehicle").head(self._most)
 
     def wants(self, vehicles: pl.Series) -> pl.Series:
         """Whether each vehicle is among those drawn: Boolean."""

@@ -235,7 +235,7 @@ class ReadsPipeline:
             return
         named = self._named()
         present = pl.concat(frame["plate"].unique() for frames in self._buffer.values() for frame in frames).unique()
-        self._unicity.admit(named.ids.gather(present).unique())
+        self._unicity.admit(named.ids.gather(present))
         wanted = self._unicity.wants(named.ids).fill_null(value=False)
         for day, frames in self._buffer.items():
             rows = pl.concat(frame.filter(wanted.gather(frame["plate"])) for frame in frames)

@@ -209,3 +209,22 @@ def test_the_interval_is_wilsons(hits: int, of: int, low: float, high: float) ->
     for bound in (found.low, found.high):
         if 0 < bound < 1:
             assert abs(bound - hits / of) == pytest.approx(1.959964 * math.sqrt(bound * (1 - bound) / of), rel=1e-5)
+
+
+@pytest.mark.parametrize("times", [1, 3, 40])
+def test_how_often_a_vehicle_is_named_does_not_change_the_draw(times: int) -> None:
+    vehicles = pl.Series(range(1, 501), dtype=pl.UInt64)
+    often = pl.concat([vehicles.head(3)] * (100 * times) + [vehicles] * times).shuffle(seed=times)
+    once, many_times = UnicitySample("1m", most=20), UnicitySample("1m", most=20)
+    once.admit(vehicles)
+    many_times.admit(often)
+
+    wanted = once.wants(vehicles)
+    assert wanted.sum() == 20
+    assert many_times.wants(vehicles).to_list() == wanted.to_list()
+    assert once._left_out
+    assert many_times._left_out
+    all_of_them = UnicitySample("1m", most=500)
+    all_of_them.admit(often)
+    assert all_of_them.wants(vehicles).all()
+    assert not all_of_them._left_out
