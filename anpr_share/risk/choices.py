@@ -15,7 +15,7 @@ import polars as pl
 
 from anpr_share.risk.figures import Choice, Estimate, Unicity, above, wilson
 from anpr_share.risk.scopes import and_coarser, coarsened, measured
-from anpr_share.risk.unicity import draw
+from anpr_share.risk.unicity import MOST_MEASURED, Draw, draw
 from anpr_share.words import RESOLUTIONS, of_100
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iter
     for columns in _columns(terms.columns):
         kept = rows.drop(_NAMES[name] for name in terms.columns if name not in columns)
         for sample in samples:
-            drawn = [kept] if sample == samples[0] else _samples(kept, Decimal(sample) / Decimal(samples[0]))
+            some = [kept] if sample == samples[0] else _samples(kept, Decimal(sample) / Decimal(samples[0]))
+            drawn = [(rows, draw(rows["vehicle"], most=-(-MOST_MEASURED // len(some)))) for rows in some]
             for resolution in and_coarser(terms.resolution) if drawn else ():
                 way = (resolution, columns, sample)
-                found = [known[way]] if way in known else [_measured(some, resolution, terms) for some in drawn]
+                found = [known[way]] if way in known else [_measured(*each, resolution, terms) for each in drawn]
                 yield _choice(way, found, agreed=way == (terms.resolution, terms.columns, samples[0]))
 
 
@@ -77,8 +78,8 @@ def _samples(rows: pl.DataFrame, share: Decimal) -> list[pl.DataFrame]:
     return drawn.partition_by("lot", include_key=False)
 
 
-def _measured(rows: pl.DataFrame, resolution: str, terms: Terms) -> Unicity:
-    return measured(coarsened(rows, resolution, terms.zone), resolution, draw(rows["vehicle"]))
+def _measured(rows: pl.DataFrame, among: Draw, resolution: str, terms: Terms) -> Unicity:
+    return measured(coarsened(rows, resolution, terms.zone), resolution, among)
 
 
 def _together(shares: Sequence[Estimate]) -> Estimate:
