@@ -66,14 +66,15 @@ def feasibility(
     log, seen = given(targets, targets_profile), if_given("reads", reads, reads_profile)
     with invocation.progress() as progress:
         result = check(log, seen, now=invocation.clock(), progress=progress)
-    lines, shared = feasibility_lines(result), suppress(result)
-    if html is not None:
+    lines = feasibility_lines(result)
+    shared = None if html is None and share is None else suppress(result)
+    if html is not None and shared is not None:
         from anpr_share.reports.feasibility_page import page
 
         new_file(html, [page(shared).encode("utf-8")])
         lines += ["", f"wrote {near(html)}: open it in a browser, or print it; it holds no small count"]
     # Last, for a summary that was signed is in the ledger, and no site should make two.
-    if share is not None:
+    if share is not None and shared is not None:
         try:
             lines += ["", *share_result(invocation, shared, share)]
         except BaseException:

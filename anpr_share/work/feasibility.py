@@ -237,10 +237,9 @@ class Sightings:
         accepted = frame.filter(pl.col("rule").is_null()).select("number", "day")
         self.rejected += frame.height - accepted.height
         self.reads += accepted.height
-        for day in accepted.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0):
-            if day is not None:
-                self.first = day if self.first is None else min(self.first, day)
-                self.last = day if self.last is None else max(self.last, day)
+        ends = (self.first, self.last, *accepted.select(first=pl.col("day").min(), last=pl.col("day").max()).row(0))
+        known = [day for day in ends if day is not None]
+        self.first, self.last = min(known, default=None), max(known, default=None)
         live = pl.col("day") >= self._window.first
         self.expired += accepted.height - int(accepted.select(live.sum()).item())
         self._pending = pl.concat([self._pending, accepted.filter(live)["number"].unique()])

@@ -27,8 +27,6 @@ from anpr_share.site.files import create_private
 from anpr_share.site.opened import OpenSite
 from anpr_share.work import partners
 
-EVENT = "feasibility-shared"
-
 
 @dataclass(frozen=True, slots=True)
 class ShareResult:
@@ -70,7 +68,7 @@ def share(site: OpenSite, shared: Shared, out: Path) -> ShareResult:
         raise PolicyError("only a force shares a feasibility check", hint="a university reads what forces share")
     with site.writing():
         now = site.now()
-        earlier = sum(entry.event == EVENT for entry in site.ledger.lines())
+        earlier = sum(1 for _ in site.ledger.about("feasibility-shared"))
         document = _document(shared, site.identity, now)
         envelope = dsse.sign(summaries.KIND, write(document), site.signing_key)
         with publication.publishing(site.db, site.paths, [out]) as files:
@@ -92,7 +90,7 @@ def combine(documents: Sequence[bytes], site: OpenSite | None = None) -> Combine
     if len(documents) < 2:
         raise UsageError("there is nothing to add up", hint="name the summaries of two forces or more")
     read = sorted((_read(data) for data in documents), key=lambda item: item[1].site)
-    _require_distinct([identity for _, identity in read])
+    _require_distinct([identity for _, identity, _ in read])
     contributors = tuple(
         Contributor(
             identity.site,
@@ -101,14 +99,14 @@ def combine(documents: Sequence[bytes], site: OpenSite | None = None) -> Combine
             document.created,
             None if site is None else _is_known(site, identity, document.created),
         )
-        for document, identity in read
+        for document, identity, _ in read
     )
-    shared = [_shared(document) for document, _ in read]
+    shared = [item for _, _, item in read]
     _require_alike(shared)
     return CombineResult(contributors, combining.combine(shared))
 
 
-def _read(data: bytes) -> tuple[FeasibilitySummary, Identity]:
+def _read(data: bytes) -> tuple[FeasibilitySummary, Identity, Shared]:
     document, identity, _ = summaries.parse(data)
     shared = _shared(document)
     if (shared.code, shared.conditions) != combining.verdict_on(shared):
@@ -116,7 +114,7 @@ def _read(data: bytes) -> tuple[FeasibilitySummary, Identity]:
             f"the summary of {identity.site} gives another verdict than its own figures",
             hint="do not use it, and ask the force for another",
         )
-    return document, identity
+    return document, identity, shared
 
 
 def _require_distinct(identities: Sequence[Identity]) -> None:

@@ -147,7 +147,8 @@ class _Plan:
         manifest, agreement = verified.opened.manifest, verified.standing.agreement
         now = site.now()
         snapshots = [table.name for table in manifest.tables if table.name in SNAPSHOTS]
-        held: dict[str, _Held] = {name: _held_snapshot(site, verified, name) for name in snapshots}
+        loaded = _loaded_bundles(site, verified) if snapshots else ()
+        held: dict[str, _Held] = {name: _held_snapshot(site, verified, name, loaded) for name in snapshots}
         every = tuple((table.name, part.day, part.n) for table in manifest.tables for part in table.parts)
         recalled = recalled_since(site, manifest, verified.standing.sender.site) & {place[:2] for place in every}
 
@@ -188,10 +189,14 @@ class _Held:
     is_newer: bool
 
 
-def _held_snapshot(site: OpenSite, verified: Verified, table: str) -> _Held:
+def _loaded_bundles(site: OpenSite, verified: Verified) -> Sequence[holdings.Bundle]:
+    agreement = verified.standing.agreement.id
+    return holdings.bundles(site.db, site.require_vault(), direction="loaded", agreement=agreement)
+
+
+def _held_snapshot(site: OpenSite, verified: Verified, table: str, loaded: Sequence[holdings.Bundle]) -> _Held:
     vault, agreement, sender = site.require_vault(), verified.standing.agreement.id, verified.standing.sender.site
     found = holdings.parts(site.db, vault, agreement=agreement, tbl=table)
-    loaded = holdings.bundles(site.db, vault, direction="loaded", agreement=agreement)
     created = verified.opened.manifest.created
     is_newer = holdings.newest_snapshots(loaded, table).get(sender, created) > created
     return _Held(tuple(part for part in found if part.source == sender), is_newer)

@@ -63,15 +63,19 @@ class _Look:
 
     def parts(self) -> dict[str, list[LivePart]]:
         """Take the clock, the live keys and the ledger entry, now."""
-        return self.to_link()[0]
+        with self._taken() as (connection, agreement, now):
+            return self._logged_parts(connection, agreement, now)
 
     def to_link(self) -> tuple[dict[str, list[LivePart]], frozenset[str]]:
         """As `parts`, and the forces whose targets tell only the months of their dates."""
         with self._taken() as (connection, agreement, now):
-            found = {table: _live_parts(connection, self.site, agreement, table, now) for table in self.tables}
             months = _by_month(connection, self.site, agreement)
-            self._log(connection, agreement, found)
-        return found, months
+            return self._logged_parts(connection, agreement, now), months
+
+    def _logged_parts(self, connection: Connection, agreement: Agreement, now: datetime) -> dict[str, list[LivePart]]:
+        found = {table: _live_parts(connection, self.site, agreement, table, now) for table in self.tables}
+        self._log(connection, agreement, found)
+        return found
 
     def still_live(self, table: str, parts: Sequence[LivePart]) -> list[LivePart]:
         """Those of the parts of a look that have not expired since; nothing new, so it is not logged again."""

@@ -80,7 +80,7 @@ def test_whatever_may_be_shared_is_a_document_and_is_read_back(truth: Table) -> 
     shared = checked(truth)
     document = feasibility_sharing._document(shared, FORCE.identity, NOW)
     data = dsse.sign(summary.KIND, write(document), FORCE.signing).encode()
-    read, _ = feasibility_sharing._read(data)
+    read, *_ = feasibility_sharing._read(data)
 
     assert feasibility_sharing._shared(read) == shared
 
