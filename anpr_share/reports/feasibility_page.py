@@ -21,10 +21,9 @@ from anpr_share.reports.charts import Axis, Chart, Line, Point, chart, share_axi
 from anpr_share.reports.feasibility_words import (
     BASES,
     CONDITIONS,
-    HEADLINES,
-    NEITHER,
     STEPS,
     false_to_one,
+    headline,
     reason,
     untold,
     verdict_word,
@@ -86,7 +85,7 @@ def page(shared: Shared) -> str:
         .render(
             shared=shared,
             version=__version__,
-            headline=HEADLINES[shared.code] if shared.conditions or shared.code != "go-if" else NEITHER,
+            headline=headline(shared.code, shared.conditions),
             word=verdict_word(shared.code, shared.conditions),
             look=_LOOKS[shared.code],
             conditions=[CONDITIONS[item] for item in shared.conditions],

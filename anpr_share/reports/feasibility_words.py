@@ -84,9 +84,19 @@ NEITHER: Final = "the figures that may be shared prove neither go nor stop"
 """What is said of the verdict "go, under conditions" where the conditions themselves are suppressed."""
 
 
+def is_decided(code: Code, conditions: Sequence[Condition]) -> bool:
+    """Whether the figures prove any verdict: under conditions, those are told."""
+    return code != "go-if" or bool(conditions)
+
+
 def verdict_word(code: Code, conditions: Sequence[Condition]) -> str:
     """The verdict in a word."""
-    return "not decided" if code == "go-if" and not conditions else VERDICTS[code]
+    return VERDICTS[code] if is_decided(code, conditions) else "not decided"
+
+
+def headline(code: Code, conditions: Sequence[Condition]) -> str:
+    """The verdict in a sentence."""
+    return HEADLINES[code] if is_decided(code, conditions) else NEITHER
 
 
 def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
@@ -94,7 +104,7 @@ def verdict_lines(code: Code, conditions: Sequence[Condition]) -> Iterator[str]:
     yield f"verdict: {verdict_word(code, conditions)}"
     for condition in conditions:
         yield f"  if      {CONDITIONS[condition]}"
-    if code == "go-if" and not conditions:
+    if not is_decided(code, conditions):
         yield f"  {NEITHER}"
 
 

@@ -71,7 +71,7 @@ def _ceiling(share: str) -> str:
 
 def headline(curve: Unicity) -> list[str]:
     """How many vehicles four reads single out, in a sentence or two."""
-    four = curve.curve[3]
+    four = curve.by_four
     said = [f"4 reads are enough to single out {of_100(four.vehicles.share)} vehicles ({_interval(four.vehicles)})"]
     if four.known is not None and four.known.share > four.vehicles.share:
         said.append(f"of those that were seen so often, {of_100(four.known.share)} ({_interval(four.known)})")

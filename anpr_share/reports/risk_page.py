@@ -137,7 +137,7 @@ def _sample(sample: str) -> str:
 
 def _four(scope: Scope) -> Identified:
     """What four points give away at the agreed resolution."""
-    return scope.curves[0].curve[3]
+    return scope.curves[0].by_four
 
 
 def _shares(scope: Scope) -> str:

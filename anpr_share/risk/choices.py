@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from anpr_share.risk.figures import Choice, Estimate, Unicity, above, wilson
+from anpr_share.risk.figures import Choice, Estimate, Identified, Unicity, above, wilson
 from anpr_share.risk.scopes import and_coarser, coarsened, measured
 from anpr_share.risk.unicity import MOST_MEASURED, Draw, draw
 from anpr_share.words import RESOLUTIONS, of_100
@@ -53,14 +53,18 @@ def choices(rows: pl.DataFrame, terms: Terms, curves: Sequence[Unicity]) -> Iter
     if Decimal(samples[0]) > Decimal(SMALL_SAMPLE):
         samples.append(SMALL_SAMPLE)
     known = {(item.resolution, terms.columns, samples[0]): item for item in curves}
+    # Which vehicles are drawn does not depend on the columns.
+    bodies = {samples[0]: [(rows, draw(rows["vehicle"]))]}
+    for sample in samples[1:]:
+        some = _samples(rows, Decimal(sample) / Decimal(samples[0]))
+        bodies[sample] = [(one, draw(one["vehicle"], most=-(-MOST_MEASURED // len(some)))) for one in some]
     for columns in _columns(terms.columns):
-        kept = rows.drop(_NAMES[name] for name in terms.columns if name not in columns)
-        for sample in samples:
-            some = [kept] if sample == samples[0] else _samples(kept, Decimal(sample) / Decimal(samples[0]))
-            drawn = [(rows, draw(rows["vehicle"], most=-(-MOST_MEASURED // len(some)))) for rows in some]
-            for resolution in and_coarser(terms.resolution) if drawn else ():
+        left_out = [_NAMES[name] for name in terms.columns if name not in columns]
+        for sample, drawn in bodies.items():
+            kept = [(one.drop(left_out), among) for one, among in drawn]
+            for resolution in and_coarser(terms.resolution) if kept else ():
                 way = (resolution, columns, sample)
-                found = [known[way]] if way in known else [_measured(*each, resolution, terms) for each in drawn]
+                found = [known[way]] if way in known else [_measured(*each, resolution, terms) for each in kept]
                 yield _choice(way, found, agreed=way == (terms.resolution, terms.columns, samples[0]))
 
 
@@ -91,10 +95,10 @@ def _together(shares: Sequence[Estimate]) -> Estimate:
 
 def _choice(way: tuple[str, tuple[str, ...], str], found: Sequence[Unicity], *, agreed: bool) -> Choice:
     resolution, columns, sample = way
-    fours = [item.curve[3] for item in found]
-    everybody = _together([item.vehicles for item in fours])
+    fours = [item.by_four for item in found]
     known = [item.known for item in fours if item.known is not None]
-    four = max([everybody, *([_together(known)] if known else [])], key=lambda item: item.share)
+    together = Identified(4, _together([item.vehicles for item in fours]), _together(known) if known else None)
+    four = together.greater
     return Choice(
         resolution=resolution,
         columns=columns,
@@ -104,7 +108,7 @@ def _choice(way: tuple[str, tuple[str, ...], str], found: Sequence[Unicity], *, 
         unicity4=four.share,
         low=four.low,
         high=four.high,
-        exposed=everybody.share * float(sample),
+        exposed=together.vehicles.share * float(sample),
     )
 
 

@@ -49,6 +49,14 @@ class Identified:
     vehicles: Estimate
     known: Estimate | None
 
+    @property
+    def greater(self) -> Estimate:
+        """The greater of the two.
+
+        Vehicles that were seen once hide how far the regular ones stand out, so neither figure alone will do.
+        """
+        return max([self.vehicles, *([self.known] if self.known else [])], key=lambda item: item.share)
+
 
 @dataclass(frozen=True, slots=True)
 class Unicity:
@@ -60,13 +68,14 @@ class Unicity:
     curve: tuple[Identified, ...]
 
     @property
-    def four(self) -> Estimate:
-        """What a ceiling is held against: the greater share for four points, of all vehicles or of those known so well.
+    def by_four(self) -> Identified:
+        """What four points give away."""
+        return self.curve[3]
 
-        Vehicles that were seen once hide how far the regular ones stand out, so neither figure alone will do.
-        """
-        found = self.curve[3]
-        return max([found.vehicles, *([found.known] if found.known else [])], key=lambda item: item.share)
+    @property
+    def four(self) -> Estimate:
+        """What a ceiling is held against: the greater share that four points identify."""
+        return self.by_four.greater
 
 
 @dataclass(frozen=True, slots=True)

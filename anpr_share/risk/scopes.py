@@ -16,7 +16,7 @@ from anpr_share.periods import RESOLUTIONS
 from anpr_share.risk.figures import Scope, Unicity
 from anpr_share.risk.rejoining import rejoined
 from anpr_share.risk.standing_out import scarce, volume
-from anpr_share.risk.unicity import points, unicity
+from anpr_share.risk.unicity import unicity, visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def numbered(rows: pl.DataFrame) -> pl.DataFrame:
 
 def measured(rows: pl.DataFrame, resolution: str, among: Draw | None = None) -> Unicity:
     """Unicity of rows that are at this resolution, for the vehicles drawn ``among`` theirs, if they were."""
-    return unicity(rows.select("vehicle", points(rows)), resolution, among=among)
+    return unicity(visits(rows), resolution, among=among)
 
 
 def scope(rows: pl.DataFrame, curves: tuple[Unicity, ...], *, k: int) -> Scope:

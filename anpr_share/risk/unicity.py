@@ -38,6 +38,11 @@ def points(rows: pl.DataFrame) -> pl.Series:
     return rows.select(pl.struct(columns).hash(seed=1).alias("point")).to_series()
 
 
+def visits(rows: pl.DataFrame) -> pl.DataFrame:
+    """The ``vehicle`` and the ``point`` of each row; ``rows`` has ``vehicle`` and what `points` takes."""
+    return pl.DataFrame([rows["vehicle"], points(rows)])
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """The vehicles of some rows: how many, and which were drawn with this seed."""
@@ -53,7 +58,7 @@ def draw(vehicles: pl.Series, *, most: int = MOST_MEASURED, seed: int = 0) -> Dr
     Rows with the same vehicles give the same draw, whatever else they tell.
     """
     every = vehicles.unique().cast(pl.UInt64).alias("vehicle")
-    lots = every.to_frame().with_columns(lot=pl.col("vehicle").hash(seed)).bottom_k(most, by=["lot", "vehicle"])
+    lots = every.to_frame().with_columns(lot=pl.col("vehicle").hash(seed)).bottom_k(most, by="lot")
     return Draw(len(every), lots["vehicle"], seed)
 
 
@@ -86,15 +91,11 @@ class UnicitySample:
 
     def admit(self, vehicles: pl.Series) -> None:
         """Take these vehicles into the draw, before their rows are added; each may be there many times."""
-        new = vehicles.cast(pl.UInt64).alias("vehicle").to_frame().with_columns(lot=pl.col("vehicle").hash(self._seed))
-        smallest, looked = new.clear(), self._most
-        while smallest.height <= self._most and looked < new.height:
-            # The smallest lots alone are drawn: how many rows hold enough of them, repetitions decide.
-            looked *= 4
-            smallest = new.bottom_k(min(looked, new.height), by="lot").unique("vehicle")
-        lots = pl.concat([self._kept, smallest if looked > self._most else new]).unique("vehicle")
-        self._left_out |= lots.height > self._most
-        self._kept = lots.sort("lot", "vehicle").head(self._most)
+        everybody = pl.concat([self._kept["vehicle"], vehicles.cast(pl.UInt64)])
+        found = draw(everybody, most=self._most, seed=self._seed)
+        self._left_out |= found.vehicles > self._most
+        lots = found.drawn.to_frame("vehicle").with_columns(lot=pl.col("vehicle").hash(self._seed))
+        self._kept = lots.sort("lot", "vehicle")
 
     def wants(self, vehicles: pl.Series) -> pl.Series:
         """Whether each vehicle is among those drawn: Boolean."""

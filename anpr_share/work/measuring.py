@@ -27,7 +27,7 @@ def disclosure_risk(found: Unicity) -> dict[str, str]:
     against the ceiling, and ``measured`` how many vehicles were drawn.
     """
     figures = {f"unicity{item.points}": _text(item.vehicles.share) for item in found.curve}
-    known = found.curve[3].known
+    known = found.by_four.known
     if known is not None:
         figures["known4"] = _text(known.share)
     held = found.four

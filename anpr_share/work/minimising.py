@@ -22,7 +22,7 @@ from anpr_share import periods
 from anpr_share.documents.manifest import LIMITS
 from anpr_share.parquet import KEY_BYTES, opening, scan_part, write_part
 from anpr_share.pseudonyms import sample_threshold
-from anpr_share.risk.unicity import UnicitySample, points
+from anpr_share.risk.unicity import UnicitySample, visits
 from anpr_share.tables.checks import SwappedColumns, camera_cells, prepare_reads, read_times, vrm_cells
 from anpr_share.tables.extract import Extract, open_extract, require_table
 from anpr_share.tables.times import local_days
@@ -225,8 +225,7 @@ class ReadsPipeline:
         found, duplicates = ordered(rows, named, day, self._rules.resolution, self._rules.zone)
         self.tally.duplicates += duplicates
         if self._unicity is not None:
-            seen = named.released(found, self._rules.columns)
-            self._unicity.match(pl.DataFrame([seen["vehicle"], points(seen)]))
+            self._unicity.match(visits(named.released(found, self._rules.columns)))
         return found
 
     def _look(self) -> None:
@@ -241,8 +240,7 @@ class ReadsPipeline:
             rows = pl.concat(frame.filter(wanted.gather(frame["plate"])) for frame in frames)
             coarse = periods.floored(pl.col("captured_at"), self._rules.resolution, day, self._rules.zone)
             rows = rows.with_columns(captured_at=coarse)
-            seen = named.released(rows, self._rules.columns)
-            self._unicity.add(pl.DataFrame([seen["vehicle"], points(seen)]))
+            self._unicity.add(visits(named.released(rows, self._rules.columns)))
 
     def _spill(self) -> None:
         """Write what is buffered to temporary parts, under keys that live only in this object, and forget the ids."""
